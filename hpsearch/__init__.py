@@ -1,0 +1,1 @@
+"""A hyperparameter search service: studies over REST, trials trained many at a time."""

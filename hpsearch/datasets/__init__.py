@@ -1,0 +1,1 @@
+"""Sources of examples, one a file, and the splits made of them."""

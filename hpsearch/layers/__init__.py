@@ -1,0 +1,1 @@
+"""Batched layers, one a file; the leading axis of every tensor is lanes."""

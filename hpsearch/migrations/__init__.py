@@ -1,0 +1,1 @@
+"""Schema migrations of our tables, run by Alembic."""

@@ -1,0 +1,1 @@
+"""Update rules, one a file, with coefficients per lane."""

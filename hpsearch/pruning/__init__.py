@@ -1,0 +1,1 @@
+"""Pruners: thin plugins that stop trials losing against their siblings."""

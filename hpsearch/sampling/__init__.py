@@ -1,0 +1,1 @@
+"""Samplers: thin plugins that propose points of a search space."""

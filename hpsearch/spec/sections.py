@@ -1,0 +1,93 @@
+"""The sections of a definition that hold no search space, with every default filled in."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hpsearch.spec.fields import Searchable, Settings
+
+
+class Task(StrEnum):
+    """What a data set asks for."""
+
+    CLASSIFICATION = "classification"
+    REGRESSION = "regression"
+
+
+class Direction(StrEnum):
+    """Which way an objective improves."""
+
+    MINIMIZE = "minimize"
+    MAXIMIZE = "maximize"
+
+
+class DatasetInfo(Settings):
+    """What is known of a data set before it is loaded."""
+
+    name: str
+    task: Task
+    input_shape: tuple[int, ...] = Field(description="shape of one example")
+    n_outputs: int = Field(ge=1, description="classes, or target columns of a regression")
+    has_test_split: bool
+    description: str = ""
+
+
+class DatasetSection(Settings):
+    """Which examples are trained on, and how they are split."""
+
+    name: str
+    validation_fraction: float = Field(0.1, gt=0, le=0.9)
+    test_fraction: float | None = Field(
+        None, gt=0, le=0.9, description="of all examples; null if the data set has its own split"
+    )
+    train_fraction: float = Field(1.0, gt=0, le=1)
+    split_seed: int = Field(0, ge=0, lt=2**63)
+    normalize: Literal["standard", "none"] = "standard"
+
+
+class EarlyStopping(Settings):
+    """When a trial ends because its own metric has stopped improving."""
+
+    metric: str = Field("val_loss", description="any val_* metric")
+    patience: int = Field(5, ge=1, description="epochs without improvement before the end")
+    min_delta: float = Field(0.0, ge=0, description="smallest change that is an improvement")
+    smoothing: int = Field(1, ge=1, le=100, description="epochs of the moving mean")
+
+
+class Training(Settings):
+    """How one trial is trained: the resolved training section."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000), Searchable()] = 20
+    batch_size: Annotated[int, Field(ge=1, le=65_536), Searchable()] = 128
+    label_smoothing: Annotated[float, Field(ge=0, lt=1), Searchable()] = 0.0
+    data_order: Literal["shared", "per_trial"] = "shared"
+    early_stopping: EarlyStopping | None = None
+
+
+class Objective(Settings):
+    """One metric to optimise."""
+
+    metric: str
+    direction: Direction
+    target_value: float | None = None
+
+
+class Limits(Settings):
+    """When a study ends, and how much of it runs at once."""
+
+    max_trials: int | None = Field(None, ge=1, le=1_000_000)
+    max_concurrent_trials: int | None = Field(None, ge=1)
+    max_failed_trials: int | None = Field(None, ge=1)
+    max_attempts: int = Field(3, ge=1, le=10)
+    timeout_s: float | None = Field(None, gt=0)
+    trial_timeout_s: float | None = Field(None, gt=0)
+    device_seconds: float | None = Field(None, gt=0)
+
+
+class Execution(Settings):
+    """What kind of worker trains the study, and how."""
+
+    lanes: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["exact", "fast"] = "exact"

@@ -1,0 +1,142 @@
+"""What callers see of studies, trials and epochs: the shapes of CONTRACT §4."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from hpsearch.spec.space import ParameterValue
+from hpsearch.spec.states import AttemptState, FailureKind, Origin, StudyState, TrialState
+
+
+@dataclass(frozen=True, slots=True)
+class TrialCounts:
+    """How many trials of a study stand where."""
+
+    waiting: int
+    running: int
+    complete: int
+    pruned: int
+    fail: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a study has come towards the nearest of its limits.
+
+    Attributes:
+        finished: Trials that count towards ``max_trials``.
+        max_trials: The limit, or None.
+        fraction: 0 to 1, the furthest of all limits; None without any.
+        eta_s: Estimated seconds to the end; None unless ACTIVE with two finished trials.
+    """
+
+    finished: int
+    max_trials: int | None
+    fraction: float | None
+    eta_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Device-seconds of a study, by what became of them; ``saved`` is an estimate."""
+
+    device_seconds: float
+    completed: float
+    pruned: float
+    failed: float
+    lost: float
+    running: float
+    saved: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a trial failed."""
+
+    kind: FailureKind
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """Why a trial was pruned: the rule, and the value it was judged by."""
+
+    rule: str
+    epoch: int
+    value: float | None
+    threshold: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """One try at training a trial."""
+
+    number: int
+    state: AttemptState
+    worker: str
+    device: str
+    precision: str
+    started_at: datetime
+    finished_at: datetime | None
+    device_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrialSummary:
+    """A trial as lists show it."""
+
+    number: int
+    state: TrialState
+    origin: Origin
+    params: dict[str, ParameterValue]
+    values: dict[str, float | None] | None
+    test: dict[str, float | None] | None
+    epochs: int
+    best_epoch: int | None
+    stopped_early: bool
+    n_parameters: int | None
+    device_seconds: float
+    failure: Failure | None
+    pruned: Pruned | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialView(TrialSummary):
+    """A trial as it is shown alone: with its resolved config and its attempts."""
+
+    config: dict[str, Any] | None
+    attempts: tuple[AttemptView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyView:
+    """A study as callers see it."""
+
+    name: str
+    state: StudyState
+    state_reason: str | None
+    definition: dict[str, Any]
+    description: str
+    tags: tuple[str, ...]
+    counts: TrialCounts
+    best_trials: tuple[TrialSummary, ...]
+    progress: Progress
+    usage: Usage
+    warnings: tuple[str, ...]
+    owner: str
+    weight: float
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class EpochView:
+    """What was measured in one epoch of one trial; a non-finite value is a float inf or nan."""
+
+    number: int
+    epoch: int
+    metrics: dict[str, float]

@@ -1,0 +1,1 @@
+"""Our tables, Optuna's tables and every query; rows stay here, records leave."""

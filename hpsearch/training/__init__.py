@@ -1,0 +1,1 @@
+"""The pack: many trials trained together as one tensor program."""
