@@ -38,6 +38,12 @@ class Settings(BaseSettings):
         None, ge=0, le=65_535, description="port of the API; default 8000 or the next free one"
     )
     token: SecretStr | None = Field(None, description="admin token; default: made at first start")
+    url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="server the command line and the client talk to; default: the one running "
+        "on the data folder",
+    )
     devices: str = Field(
         "auto",
         pattern=r"^(auto|cpu(:\d+)?|cuda(:\d+(,\d+)*)?)$",
@@ -51,7 +57,14 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "console"
 
     @field_validator(
-        "database_url", "redis_url", "datasets_dir", "artifacts_url", "port", "token", mode="before"
+        "database_url",
+        "redis_url",
+        "datasets_dir",
+        "artifacts_url",
+        "port",
+        "token",
+        "url",
+        mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
