@@ -1,0 +1,64 @@
+"""Draw every point independently: a pure function of the study's seed and the sample index."""
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from hpsearch.sampling.base import REGISTRY, SampledPoint, Sampler, SampleRequest
+from hpsearch.spec.space import Domain, FloatDomain, IntDomain, ParameterValue
+
+
+@REGISTRY.register("random")
+class RandomSampler(Sampler):
+    """Uniform in each range, in its logarithm where the range is log.
+
+    The same study draws the same points whatever is killed and however many workers there are.
+    Source: Bergstra and Bengio, Random Search for Hyper-Parameter Optimization, JMLR 2012.
+    """
+
+    name: Literal["random"] = "random"
+
+    def sample(self, request: SampleRequest) -> dict[int, SampledPoint]:
+        """Return a point for every reserved trial, by trial number."""
+        return {
+            trial.number: SampledPoint(
+                request.space.suggest(_Draw(request.seed, trial.sample_index))
+            )
+            for trial in request.trials
+        }
+
+
+class _Draw:
+    """Draws values of one point, in the order the space asks for them."""
+
+    def __init__(self, seed: int, sample_index: int) -> None:
+        self._rng = np.random.default_rng(np.random.SeedSequence((seed, sample_index)))
+
+    def __call__(self, _name: str, domain: Domain) -> ParameterValue:
+        if isinstance(domain, FloatDomain):
+            return self._float(domain)
+        if isinstance(domain, IntDomain):
+            return self._int(domain)
+        return domain.choices[int(self._rng.integers(len(domain.choices)))]
+
+    def _float(self, domain: FloatDomain) -> float:
+        if domain.step is not None:
+            n_steps = round((domain.high - domain.low) / domain.step)
+            drawn = domain.low + domain.step * int(self._rng.integers(n_steps + 1))
+        elif domain.log:
+            drawn = math.exp(self._rng.uniform(math.log(domain.low), math.log(domain.high)))
+        else:
+            # halves, because high - low may overflow
+            share = self._rng.uniform()
+            drawn = domain.low * (1 - share) + domain.high * share
+        return min(max(drawn, domain.low), domain.high)
+
+    def _int(self, domain: IntDomain) -> int:
+        if not domain.log:
+            n_steps = (domain.high - domain.low) // domain.step
+            return domain.low + domain.step * int(self._rng.integers(n_steps + 1))
+        # half a unit beyond both ends, so that each end is as likely as its neighbours
+        low, high = math.log(domain.low - 0.5), math.log(domain.high + 0.5)
+        drawn = round(math.exp(self._rng.uniform(low, high)))
+        return min(max(drawn, domain.low), domain.high)

@@ -1,0 +1,133 @@
+"""Rows of attempts: tries at training a trial, each with a lease and a fencing token."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, bindparam, func, insert, select, update
+
+from hpsearch.spec.states import AttemptState
+from hpsearch.storage.database import Transaction
+from hpsearch.storage.tables import attempts, optuna_trials, studies
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One attempt as stored."""
+
+    attempt_id: int
+    study_id: int
+    trial_id: int
+    trial_number: int
+    number: int
+    claim_id: str
+    token: str
+    worker: str
+    device: str
+    precision: str
+    state: AttemptState
+    started_at: datetime
+    lease_expires_at: datetime
+    finished_at: datetime | None
+    device_seconds: float
+
+
+def insert_attempts(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write new RUNNING attempts; each row names every column but the measured ones."""
+    fixed = {"state": AttemptState.RUNNING, "device_seconds": 0.0}
+    tx.execute(insert(attempts), [{**row, **fixed} for row in rows])
+
+
+def of_claim(tx: Transaction, study_id: int, claim_id: str) -> list[AttemptRecord]:
+    """Return the attempts a claim made, in trial-number order."""
+    where = (attempts.c.study_id == study_id, attempts.c.claim_id == claim_id)
+    query = select(attempts).where(*where).order_by(attempts.c.trial_number)
+    return [_record(row) for row in tx.execute(query)]
+
+
+def by_tokens(tx: Transaction, study_id: int, tokens: Iterable[str]) -> dict[str, AttemptRecord]:
+    """Return the study's attempts that carry these tokens."""
+    where = (attempts.c.study_id == study_id, attempts.c.token.in_(list(tokens)))
+    found = (_record(row) for row in tx.execute(select(attempts).where(*where)))
+    return {attempt.token: attempt for attempt in found}
+
+
+def of_trial(tx: Transaction, trial_id: int) -> list[AttemptRecord]:
+    """Return the attempts of one trial in order."""
+    query = select(attempts).where(attempts.c.trial_id == trial_id).order_by(attempts.c.number)
+    return [_record(row) for row in tx.execute(query)]
+
+
+def running(tx: Transaction, study_id: int) -> list[AttemptRecord]:
+    """Return the study's RUNNING attempts in trial-number order."""
+    where = (attempts.c.study_id == study_id, attempts.c.state == AttemptState.RUNNING)
+    query = select(attempts).where(*where).order_by(attempts.c.trial_number)
+    return [_record(row) for row in tx.execute(query)]
+
+
+def studies_to_recover(
+    tx: Transaction, *, expired_at: datetime | None = None, worker: str | None = None
+) -> list[str]:
+    """Return uuids of studies with RUNNING attempts that expired by then, or of that worker."""
+    query = (
+        select(studies.c.uuid)
+        .distinct()
+        .join(attempts, attempts.c.study_id == studies.c.study_id)
+        .where(attempts.c.state == AttemptState.RUNNING)
+    )
+    if expired_at is not None:
+        query = query.where(attempts.c.lease_expires_at < expired_at)
+    if worker is not None:
+        query = query.where(attempts.c.worker == worker)
+    return list(tx.execute(query).scalars())
+
+
+def renew(tx: Transaction, tokens: Sequence[str], until: datetime) -> int:
+    """Extend the leases of RUNNING attempts; return how many still run."""
+    if not tokens:
+        return 0
+    where = (attempts.c.token.in_(list(tokens)), attempts.c.state == AttemptState.RUNNING)
+    return tx.execute(update(attempts).where(*where).values(lease_expires_at=until)).rowcount
+
+
+def record_usage(
+    tx: Transaction, device_seconds: Mapping[str, float], lease_expires_at: datetime
+) -> None:
+    """Write cumulative device-seconds by token and extend those leases."""
+    if not device_seconds:
+        return
+    tx.execute(
+        update(attempts)
+        .where(attempts.c.token == bindparam("b_token"))
+        .values(device_seconds=bindparam("b_seconds"), lease_expires_at=lease_expires_at),
+        [{"b_token": token, "b_seconds": s} for token, s in device_seconds.items()],
+    )
+
+
+def close(tx: Transaction, tokens: Iterable[str], state: AttemptState, at: datetime) -> None:
+    """End attempts."""
+    listed = list(tokens)
+    if listed:
+        where = attempts.c.token.in_(listed)
+        tx.execute(update(attempts).where(where).values(state=state, finished_at=at))
+
+
+def seconds_by_outcome(tx: Transaction, study_id: int) -> dict[tuple[AttemptState, str], float]:
+    """Return the study's device-seconds by (attempt state, name of the trial's state)."""
+    joined = attempts.join(optuna_trials, attempts.c.trial_id == optuna_trials.c.trial_id)
+    query = (
+        select(attempts.c.state, optuna_trials.c.state, func.sum(attempts.c.device_seconds))
+        .select_from(joined)
+        .where(attempts.c.study_id == study_id)
+        .group_by(attempts.c.state, optuna_trials.c.state)
+    )
+    return {
+        (AttemptState(state), trial_state.name): float(seconds)
+        for state, trial_state, seconds in tx.execute(query)
+    }
+
+
+def _record(row: Row[Any]) -> AttemptRecord:
+    fields = dict(row._mapping)
+    return AttemptRecord(**{**fields, "state": AttemptState(fields["state"])})

@@ -1,0 +1,266 @@
+"""Rows of studies: ours and Optuna's, written together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from optuna.study import StudyDirection
+from sqlalchemy import Row, Select, delete, func, insert, select, tuple_, update
+from sqlalchemy.exc import IntegrityError
+
+from hpsearch.errors import NameTaken, StudyNotFound
+from hpsearch.spec.sections import Direction
+from hpsearch.spec.states import StudyState
+from hpsearch.storage.database import Transaction, lock_study, now
+from hpsearch.storage.tables import (
+    TRIAL_CHILDREN,
+    attempts,
+    epochs,
+    optuna_directions,
+    optuna_studies,
+    optuna_study_system_attrs,
+    optuna_study_user_attrs,
+    optuna_trials,
+    studies,
+    trials,
+)
+
+LIVE_STATES = (StudyState.ACTIVE, StudyState.STOPPING)
+"""States in which trials may be claimed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRecord:
+    """One study as stored; ``name`` is also Optuna's study name."""
+
+    study_id: int
+    uuid: str
+    name: str
+    definition: dict[str, Any]
+    warnings: list[str]
+    state: StudyState
+    state_reason: str | None
+    owner: str
+    revision: int
+    next_sample_index: int
+    device_seconds: float
+    virtual_time: float
+    active_since: datetime | None
+    active_s: float
+    idempotency_key: str | None
+    idempotency_sha256: str | None
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """The limits section of the definition, every field present."""
+        limits: dict[str, Any] = self.definition["limits"]
+        return limits
+
+    def active_seconds(self, at: datetime) -> float:
+        """Return the seconds the study has been ACTIVE until ``at``."""
+        if self.active_since is None:
+            return self.active_s
+        return self.active_s + (at - self.active_since).total_seconds()
+
+
+def insert_study(
+    tx: Transaction,
+    *,
+    uuid: str,
+    name: str,
+    directions: Sequence[Direction],
+    definition: Mapping[str, Any],
+    warnings: Sequence[str],
+    owner: str,
+    idempotency_key: str | None,
+    idempotency_sha256: str | None,
+) -> StudyRecord:
+    """Write a new ACTIVE study, as Optuna would have, and ours beside it.
+
+    Raises:
+        NameTaken: Optuna or we have a study of this name.
+    """
+    at = now(tx)
+    try:
+        with tx.begin_nested():
+            study_id = tx.execute(
+                insert(optuna_studies).values(study_name=name).returning(optuna_studies.c.study_id)
+            ).scalar_one()
+    except IntegrityError as error:
+        raise NameTaken(name) from error
+    tx.execute(
+        insert(optuna_directions),
+        [
+            {
+                "study_id": study_id,
+                "objective": objective,
+                "direction": StudyDirection[direction.name],
+            }
+            for objective, direction in enumerate(directions)
+        ],
+    )
+    start = tx.execute(
+        select(func.min(studies.c.virtual_time)).where(studies.c.state.in_(LIVE_STATES))
+    ).scalar()
+    tx.execute(
+        insert(studies).values(
+            study_id=study_id,
+            uuid=uuid,
+            name=name,
+            definition=definition,
+            warnings=list(warnings),
+            state=StudyState.ACTIVE,
+            owner=owner,
+            revision=1,
+            next_sample_index=0,
+            device_seconds=0.0,
+            virtual_time=start or 0.0,
+            active_since=at,
+            active_s=0.0,
+            idempotency_key=idempotency_key,
+            idempotency_sha256=idempotency_sha256,
+            created_at=at,
+            updated_at=at,
+        )
+    )
+    return get_study(tx, name)
+
+
+def get_study(tx: Transaction, name: str) -> StudyRecord:
+    """Return the study of this name.
+
+    Raises:
+        StudyNotFound: There is none.
+    """
+    record = _one(tx, select(studies).where(studies.c.name == name))
+    if record is None:
+        raise StudyNotFound(name)
+    return record
+
+
+def find_study(tx: Transaction, uuid: str) -> StudyRecord | None:
+    """Return the study of this uuid, or None."""
+    return _one(tx, select(studies).where(studies.c.uuid == uuid))
+
+
+def find_by_idempotency_key(tx: Transaction, owner: str, key: str) -> StudyRecord | None:
+    """Return the study this owner made with this key, or None."""
+    matches = (studies.c.owner == owner, studies.c.idempotency_key == key)
+    return _one(tx, select(studies).where(*matches))
+
+
+def lock_by_name(tx: Transaction, name: str) -> StudyRecord:
+    """Lock the study of this name and return it as it is under the lock.
+
+    Raises:
+        StudyNotFound: There is none.
+    """
+    study_id = tx.execute(select(studies.c.study_id).where(studies.c.name == name)).scalar()
+    if study_id is None:
+        raise StudyNotFound(name)
+    lock_study(tx, study_id, name)
+    return get_study(tx, name)
+
+
+def lock_by_uuid(tx: Transaction, uuid: str) -> StudyRecord | None:
+    """Lock the study of this uuid and return it as it is under the lock; None if it is gone."""
+    study_id = tx.execute(select(studies.c.study_id).where(studies.c.uuid == uuid)).scalar()
+    if study_id is None:
+        return None
+    try:
+        lock_study(tx, study_id, uuid)
+    except StudyNotFound:
+        return None
+    return find_study(tx, uuid)
+
+
+def list_studies(
+    tx: Transaction,
+    *,
+    states: Sequence[StudyState] | None = None,
+    after: tuple[datetime, int] | None = None,
+    limit: int | None = None,
+) -> list[StudyRecord]:
+    """Return studies, newest first.
+
+    Args:
+        tx: An open transaction.
+        states: Only these states; None for all.
+        after: ``(created_at, study_id)`` of the last study of the page before.
+        limit: Most studies returned.
+    """
+    query = select(studies).order_by(studies.c.created_at.desc(), studies.c.study_id.desc())
+    if states is not None:
+        query = query.where(studies.c.state.in_(states))
+    if after is not None:
+        query = query.where(tuple_(studies.c.created_at, studies.c.study_id) < after)
+    if limit is not None:
+        query = query.limit(limit)
+    return [_record(row) for row in tx.execute(query)]
+
+
+def live_uuids(tx: Transaction) -> list[str]:
+    """Return the uuids of the studies in which something may happen, oldest first."""
+    query = select(studies.c.uuid).where(studies.c.state.in_((*LIVE_STATES, StudyState.PAUSED)))
+    return list(tx.execute(query.order_by(studies.c.study_id)).scalars())
+
+
+def update_study(tx: Transaction, study: StudyRecord, **changes: Any) -> None:
+    """Write columns of a locked study."""
+    tx.execute(update(studies).where(studies.c.study_id == study.study_id).values(**changes))
+
+
+def add_usage(tx: Transaction, study: StudyRecord, device_seconds: float, weight: float) -> None:
+    """Add device-seconds to a locked study, and their share to its virtual time."""
+    tx.execute(
+        update(studies)
+        .where(studies.c.study_id == study.study_id)
+        .values(
+            device_seconds=studies.c.device_seconds + device_seconds,
+            virtual_time=studies.c.virtual_time + device_seconds / weight,
+        )
+    )
+
+
+def raise_revision(tx: Transaction, study: StudyRecord) -> int:
+    """Raise the revision of a locked study and return the new one."""
+    statement = (
+        update(studies)
+        .where(studies.c.study_id == study.study_id)
+        .values(revision=studies.c.revision + 1, updated_at=now(tx))
+        .returning(studies.c.revision)
+    )
+    revision: int = tx.execute(statement).scalar_one()
+    return revision
+
+
+def delete_rows(tx: Transaction, study: StudyRecord) -> None:
+    """Delete a locked study with everything that belongs to it, ours and Optuna's."""
+    of_study = select(optuna_trials.c.trial_id).where(optuna_trials.c.study_id == study.study_id)
+    for table in (epochs, attempts, trials):
+        tx.execute(delete(table).where(table.c.study_id == study.study_id))
+    for table in TRIAL_CHILDREN:
+        tx.execute(delete(table).where(table.c.trial_id.in_(of_study)))
+    tx.execute(delete(studies).where(studies.c.study_id == study.study_id))
+    for table in (
+        optuna_trials,
+        optuna_directions,
+        optuna_study_user_attrs,
+        optuna_study_system_attrs,
+        optuna_studies,
+    ):
+        tx.execute(delete(table).where(table.c.study_id == study.study_id))
+
+
+def _one(tx: Transaction, query: Select[Any]) -> StudyRecord | None:
+    row = tx.execute(query).first()
+    return None if row is None else _record(row)
+
+
+def _record(row: Row[Any]) -> StudyRecord:
+    fields = dict(row._mapping)
+    return StudyRecord(**{**fields, "state": StudyState(fields["state"])})

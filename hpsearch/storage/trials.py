@@ -1,0 +1,493 @@
+"""Rows of trials: Optuna's own tables and ours, written in bulk, in trial-number order."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.storages._rdb.models import TrialIntermediateValueModel, TrialValueModel
+from optuna.trial import TrialState as OptunaState
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from hpsearch.spec.space import ParameterValue
+from hpsearch.spec.states import FailureKind, Origin, TrialState
+from hpsearch.spec.views import Failure, Pruned
+from hpsearch.storage.database import Transaction
+from hpsearch.storage.tables import (
+    epochs,
+    optuna_intermediate,
+    optuna_params,
+    optuna_system_attrs,
+    optuna_trials,
+    optuna_values,
+    trials,
+)
+
+CHUNK = 500  # most ids in one IN list, well under SQLite's variable limit
+
+
+@dataclass(frozen=True, slots=True)
+class TrialCountsRecord:
+    """How many trials of a study stand where; ``counted`` is what ``max_trials`` compares."""
+
+    waiting: int
+    running: int
+    complete: int
+    pruned: int
+    fail: int
+    counted: int
+    counted_fail: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """One trial: our columns and Optuna's state and times; parameters are read apart."""
+
+    trial_id: int
+    study_id: int
+    number: int
+    state: TrialState
+    revision: int
+    origin: Origin
+    sample_index: int | None
+    has_params: bool
+    is_counted: bool
+    n_attempts: int
+    n_losses: int
+    planned_epochs: int | None
+    epochs: int
+    best_epoch: int | None
+    stopped_early: bool
+    n_parameters: int | None
+    device_seconds: float
+    running_s: float
+    test: dict[str, float] | None
+    failure: Failure | None
+    pruned: Pruned | None
+    checkpoint: dict[str, Any] | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+_COLUMNS = (
+    *trials.c,
+    optuna_trials.c.state,
+    optuna_trials.c.datetime_start,
+    optuna_trials.c.datetime_complete,
+)
+
+
+def select_trials(*where: ColumnElement[bool]) -> Select[Any]:
+    """Return the query of trial records, ours joined to Optuna's."""
+    joined = trials.join(optuna_trials, trials.c.trial_id == optuna_trials.c.trial_id)
+    return select(*_COLUMNS).select_from(joined).where(*where)
+
+
+def fetch(tx: Transaction, query: Select[Any]) -> list[TrialRecord]:
+    """Return the records of a query made by :func:`select_trials`."""
+    return [_record(row) for row in tx.execute(query)]
+
+
+def count(tx: Transaction, study_id: int) -> TrialCountsRecord:
+    """Return how many trials of the study stand where."""
+    joined = trials.join(optuna_trials, trials.c.trial_id == optuna_trials.c.trial_id)
+    query = (
+        select(
+            optuna_trials.c.state,
+            func.count(),
+            func.sum(case((trials.c.is_counted, 1), else_=0)),
+        )
+        .select_from(joined)
+        .where(trials.c.study_id == study_id)
+        .group_by(optuna_trials.c.state)
+    )
+    n, counted = dict.fromkeys(OptunaState, 0), dict.fromkeys(OptunaState, 0)
+    for state, total, of_these in tx.execute(query):
+        n[state], counted[state] = total, int(of_these)
+    return TrialCountsRecord(
+        waiting=n[OptunaState.WAITING],
+        running=n[OptunaState.RUNNING],
+        complete=n[OptunaState.COMPLETE],
+        pruned=n[OptunaState.PRUNED],
+        fail=n[OptunaState.FAIL],
+        counted=sum(counted.values()),
+        counted_fail=counted[OptunaState.FAIL],
+        total=sum(n.values()),
+    )
+
+
+def waiting(tx: Transaction, study_id: int, limit: int, *, started: bool) -> list[TrialRecord]:
+    """Return WAITING trials in number order; ``started``: only those that had an attempt."""
+    query = select_trials(
+        trials.c.study_id == study_id, optuna_trials.c.state == OptunaState.WAITING
+    )
+    if started:
+        query = query.where(trials.c.n_attempts > 0)
+    return fetch(tx, query.order_by(trials.c.number).limit(limit))
+
+
+def by_numbers(tx: Transaction, study_id: int, numbers: Iterable[int]) -> list[TrialRecord]:
+    """Return the study's trials of these numbers, in number order."""
+    found: list[TrialRecord] = []
+    for chunk in _chunks(sorted(numbers)):
+        query = select_trials(trials.c.study_id == study_id, trials.c.number.in_(chunk))
+        found += fetch(tx, query.order_by(trials.c.number))
+    return found
+
+
+def numbers(
+    tx: Transaction,
+    study_id: int,
+    *,
+    state: TrialState | None = None,
+    origin: Origin | None = None,
+) -> list[int]:
+    """Return the numbers of the study's trials in order, filtered."""
+    query = _filtered(select(trials.c.number), study_id, state, origin)
+    return list(tx.execute(query.order_by(trials.c.number)).scalars())
+
+
+def page_by_number(
+    tx: Transaction,
+    study_id: int,
+    *,
+    state: TrialState | None,
+    origin: Origin | None,
+    is_descending: bool,
+    after: int | None,
+    limit: int,
+) -> list[TrialRecord]:
+    """Return trials in number order, beginning after a number."""
+    query = _filtered(select(*_COLUMNS), study_id, state, origin)
+    column = trials.c.number
+    if after is not None:
+        query = query.where(column < after if is_descending else column > after)
+    query = query.order_by(column.desc() if is_descending else column.asc())
+    return fetch(tx, query.limit(limit))
+
+
+def _filtered(
+    query: Select[Any], study_id: int, state: TrialState | None, origin: Origin | None
+) -> Select[Any]:
+    joined = trials.join(optuna_trials, trials.c.trial_id == optuna_trials.c.trial_id)
+    query = query.select_from(joined).where(trials.c.study_id == study_id)
+    if state is not None:
+        query = query.where(optuna_trials.c.state == OptunaState[state.name])
+    if origin is not None:
+        query = query.where(trials.c.origin == origin)
+    return query
+
+
+def insert_trials(
+    tx: Transaction,
+    study_id: int,
+    *,
+    first_number: int,
+    sample_indices: Sequence[int],
+    origin: Origin,
+    revision: int,
+    at: datetime,
+) -> list[int]:
+    """Write new RUNNING trials without parameters; return their ids in number order."""
+    returning = insert(optuna_trials).returning(
+        optuna_trials.c.trial_id, sort_by_parameter_order=True
+    )
+    numbers = range(first_number, first_number + len(sample_indices))
+    ids = list(
+        tx.execute(
+            returning,
+            [
+                {
+                    "study_id": study_id,
+                    "number": number,
+                    "state": OptunaState.RUNNING,
+                    "datetime_start": _naive(at),
+                }
+                for number in numbers
+            ],
+        ).scalars()
+    )
+    tx.execute(
+        insert(trials),
+        [
+            {
+                "trial_id": trial_id,
+                "study_id": study_id,
+                "number": number,
+                "revision": revision,
+                "origin": origin,
+                "sample_index": index,
+                "n_attempts": 1,
+                "n_losses": 0,
+                "epochs": 0,
+                "device_seconds": 0.0,
+                "running_s": 0.0,
+                "created_at": at,
+            }
+            for trial_id, number, index in zip(ids, numbers, sample_indices, strict=True)
+        ],
+    )
+    return ids
+
+
+def start(tx: Transaction, records: Sequence[TrialRecord], *, revision: int, at: datetime) -> None:
+    """Make WAITING trials RUNNING with one more attempt; the first start time stays."""
+    ids = [record.trial_id for record in records]
+    for chunk in _chunks(ids):
+        tx.execute(
+            update(optuna_trials)
+            .where(optuna_trials.c.trial_id.in_(chunk))
+            .values(
+                state=OptunaState.RUNNING,
+                datetime_start=func.coalesce(optuna_trials.c.datetime_start, _naive(at)),
+            )
+        )
+        tx.execute(
+            update(trials)
+            .where(trials.c.trial_id.in_(chunk))
+            .values(n_attempts=trials.c.n_attempts + 1, revision=revision)
+        )
+
+
+def write_params(
+    tx: Transaction,
+    params: Mapping[int, Mapping[str, tuple[ParameterValue, BaseDistribution]]],
+    system_attrs: Mapping[int, Mapping[str, Any]],
+    planned_epochs: Mapping[int, int],
+    *,
+    revision: int,
+) -> None:
+    """Write the parameters of trials, as Optuna stores them.
+
+    Args:
+        tx: An open transaction that holds the study's lock.
+        params: Value and distribution by trial id and parameter name.
+        system_attrs: The sampler's own attributes by trial id and key.
+        planned_epochs: Epochs the trial would run, by trial id.
+        revision: Stamped on the trials.
+    """
+    rows = [
+        {
+            "trial_id": trial_id,
+            "param_name": name,
+            "param_value": distribution.to_internal_repr(value),
+            "distribution_json": distribution_to_json(distribution),
+        }
+        for trial_id, named in params.items()
+        for name, (value, distribution) in named.items()
+    ]
+    if rows:
+        tx.execute(insert(optuna_params), rows)
+    write_system_attrs(tx, system_attrs)
+    tx.execute(
+        update(trials)
+        .where(trials.c.trial_id == bindparam("b_id"))
+        .values(has_params=True, planned_epochs=bindparam("b_epochs"), revision=revision),
+        [{"b_id": trial_id, "b_epochs": planned_epochs[trial_id]} for trial_id in params],
+    )
+
+
+def write_system_attrs(tx: Transaction, attrs: Mapping[int, Mapping[str, Any]]) -> None:
+    """Write Optuna system attributes by trial id and key, replacing those there are."""
+    rows = [
+        {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+        for trial_id, named in attrs.items()
+        for key, value in named.items()
+    ]
+    if not rows:
+        return
+    for row in rows:
+        tx.execute(
+            delete(optuna_system_attrs).where(
+                optuna_system_attrs.c.trial_id == row["trial_id"],
+                optuna_system_attrs.c.key == row["key"],
+            )
+        )
+    tx.execute(insert(optuna_system_attrs), rows)
+
+
+def read_params(tx: Transaction, trial_ids: Iterable[int]) -> dict[int, dict[str, ParameterValue]]:
+    """Return the parameters of trials by id, in the order they were drawn."""
+    found: dict[int, dict[str, ParameterValue]] = {}
+    columns = optuna_params.c
+    for chunk in _chunks(list(trial_ids)):
+        query = (
+            select(
+                columns.trial_id,
+                columns.param_name,
+                columns.param_value,
+                columns.distribution_json,
+            )
+            .where(columns.trial_id.in_(chunk))
+            .order_by(columns.param_id)
+        )
+        for trial_id, name, value, distribution in tx.execute(query):
+            named = found.setdefault(trial_id, {})
+            named[name] = json_to_distribution(distribution).to_external_repr(value)
+    return found
+
+
+def read_values(tx: Transaction, trial_ids: Iterable[int]) -> dict[int, list[float]]:
+    """Return the objective values of trials by id, in the order of the objectives."""
+    found: dict[int, list[float]] = {}
+    columns = optuna_values.c
+    for chunk in _chunks(list(trial_ids)):
+        query = (
+            select(columns.trial_id, columns.value, columns.value_type)
+            .where(columns.trial_id.in_(chunk))
+            .order_by(columns.trial_id, columns.objective)
+        )
+        for trial_id, value, kind in tx.execute(query):
+            restored = TrialValueModel.stored_repr_to_value(value, kind)
+            found.setdefault(trial_id, []).append(restored)
+    return found
+
+
+def complete_values(tx: Transaction, study_id: int) -> list[tuple[int, list[float]]]:
+    """Return number and objective values of every COMPLETE trial, in number order."""
+    joined = optuna_values.join(
+        optuna_trials, optuna_values.c.trial_id == optuna_trials.c.trial_id
+    )
+    query = (
+        select(optuna_trials.c.number, optuna_values.c.value, optuna_values.c.value_type)
+        .select_from(joined)
+        .where(
+            optuna_trials.c.study_id == study_id,
+            optuna_trials.c.state == OptunaState.COMPLETE,
+        )
+        .order_by(optuna_trials.c.number, optuna_values.c.objective)
+    )
+    found: dict[int, list[float]] = {}
+    for number, value, kind in tx.execute(query):
+        found.setdefault(number, []).append(TrialValueModel.stored_repr_to_value(value, kind))
+    return list(found.items())
+
+
+def saved_seconds(tx: Transaction, study_id: int) -> float:
+    """Estimate the device-seconds saved by stopping trials before their planned epochs."""
+    joined = trials.join(optuna_trials, trials.c.trial_id == optuna_trials.c.trial_id)
+    not_run = trials.c.planned_epochs - trials.c.epochs
+    query = (
+        select(func.sum(not_run * trials.c.device_seconds / trials.c.epochs))
+        .select_from(joined)
+        .where(
+            trials.c.study_id == study_id,
+            trials.c.epochs > 0,
+            not_run > 0,
+            or_(trials.c.stopped_early, optuna_trials.c.state == OptunaState.PRUNED),
+        )
+    )
+    return float(tx.execute(query).scalar() or 0.0)
+
+
+def write_values(tx: Transaction, values: Mapping[int, Sequence[float]]) -> None:
+    """Write the objective values of trials that are COMPLETE now, by trial id."""
+    rows = []
+    for trial_id, of_trial in values.items():
+        for objective, value in enumerate(of_trial):
+            stored, kind = TrialValueModel.value_to_stored_repr(value)
+            rows.append(
+                {
+                    "trial_id": trial_id,
+                    "objective": objective,
+                    "value": stored,
+                    "value_type": kind,
+                }
+            )
+    if rows:
+        tx.execute(insert(optuna_values), rows)
+
+
+def write_intermediate(tx: Transaction, values: Mapping[tuple[int, int], float]) -> None:
+    """Write intermediate values by (trial id, step); the steps are not there yet."""
+    rows = []
+    for (trial_id, step), value in values.items():
+        stored, kind = TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
+        rows.append(
+            {
+                "trial_id": trial_id,
+                "step": step,
+                "intermediate_value": stored,
+                "intermediate_value_type": kind,
+            }
+        )
+    if rows:
+        tx.execute(insert(optuna_intermediate), rows)
+
+
+def set_states(tx: Transaction, states: Mapping[int, TrialState], *, at: datetime) -> None:
+    """Set Optuna's states by trial id; a finished one gets its completion time."""
+    by_state: dict[TrialState, list[int]] = {}
+    for trial_id, state in states.items():
+        by_state.setdefault(state, []).append(trial_id)
+    for state, ids in by_state.items():
+        for chunk in _chunks(sorted(ids)):
+            tx.execute(
+                update(optuna_trials)
+                .where(optuna_trials.c.trial_id.in_(chunk))
+                .values(
+                    state=OptunaState[state.name],
+                    datetime_complete=_naive(at) if state.has_finished else None,
+                )
+            )
+
+
+def update_trial(tx: Transaction, trial_id: int, **changes: Any) -> None:
+    """Write our columns of one trial of a locked study."""
+    tx.execute(update(trials).where(trials.c.trial_id == trial_id).values(**changes))
+
+
+def forget_future(tx: Transaction, trial_id: int, last_epoch: int) -> None:
+    """Delete what a trial measured after ``last_epoch``, so that no rule judges a retry by it."""
+    tx.execute(delete(epochs).where(epochs.c.trial_id == trial_id, epochs.c.epoch > last_epoch))
+    tx.execute(
+        delete(optuna_intermediate).where(
+            optuna_intermediate.c.trial_id == trial_id, optuna_intermediate.c.step > last_epoch
+        )
+    )
+
+
+def optuna_value(value: float, kind: Any) -> float:
+    """Return an intermediate value as it was before Optuna's storage split it."""
+    restored: float = TrialIntermediateValueModel.stored_repr_to_intermediate_value(value, kind)
+    return restored
+
+
+def _record(row: Row[Any]) -> TrialRecord:
+    fields = dict(row._mapping)
+    state: OptunaState = fields.pop("state")
+    kind, message = fields.pop("failure_kind"), fields.pop("failure_message")
+    pruned = fields.pop("pruned")
+    started, finished = fields.pop("datetime_start"), fields.pop("datetime_complete")
+    return TrialRecord(
+        **{**fields, "origin": Origin(fields["origin"])},
+        state=TrialState[state.name],
+        failure=None if kind is None else Failure(FailureKind(kind), message or ""),
+        pruned=None if pruned is None else Pruned(**pruned),
+        started_at=None if started is None else started.replace(tzinfo=UTC),
+        finished_at=None if finished is None else finished.replace(tzinfo=UTC),
+    )
+
+
+def _naive(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(tzinfo=None)
+
+
+def _chunks(items: Sequence[int]) -> Iterable[Sequence[int]]:
+    return (items[i : i + CHUNK] for i in range(0, len(items), CHUNK))

@@ -1,0 +1,358 @@
+"""Claim trials: reserve them under the lock, sample outside it, write their parameters.
+
+A crash between the two transactions leaves leased trials without parameters; they expire like
+any other, go back to WAITING and are sampled again with the same index.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from hpsearch.sampling.base import ReservedTrial, SampledPoint, Sampler, SampleRequest
+from hpsearch.sampling.distributions import to_distribution
+from hpsearch.spec.config import TrialConfig
+from hpsearch.spec.definition import Definition
+from hpsearch.spec.space import ParameterValue
+from hpsearch.spec.states import AttemptState, Origin
+from hpsearch.storage import attempts, studies, trials, workers
+from hpsearch.storage.attempts import AttemptRecord
+from hpsearch.storage.database import Database, Transaction, now
+from hpsearch.storage.history import History
+from hpsearch.storage.studies import StudyRecord
+from hpsearch.storage.trials import TrialRecord
+from hpsearch.studies.compiled import compiled
+from hpsearch.studies.settle import Claimable, claimable
+
+IDLE_WITHIN_S = 30.0  # a worker not seen for a lease is not counted as free
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """Who claims: the worker, its device and how long its leases live."""
+
+    worker: str
+    device: str
+    precision: str
+    lease_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A RUNNING trial leased to this claim.
+
+    Attributes:
+        trial_id: Optuna's id.
+        number: The trial's number.
+        attempt: The attempt's number, from 1.
+        token: The fence: reports with another token change nothing.
+        sample_index: What a stateless sampler draws from; None for a user's point.
+        params: The parameters if an earlier attempt has them, else None.
+        checkpoint: Where an earlier attempt stood, or None.
+    """
+
+    trial_id: int
+    number: int
+    attempt: int
+    token: str
+    sample_index: int
+    params: Mapping[str, ParameterValue] | None
+    checkpoint: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedTrial:
+    """A trial ready to train."""
+
+    number: int
+    attempt: int
+    token: str
+    config: TrialConfig
+    checkpoint: Mapping[str, Any] | None
+
+
+def claim(
+    database: Database,
+    uuid: str,
+    n: int,
+    claim_id: str,
+    claimant: Claimant,
+    history: History | None = None,
+) -> list[ClaimedTrial]:
+    """Start up to ``n`` trials of a study on this worker.
+
+    Idempotent: the same ``claim_id`` returns the same trials, as long as they run.
+
+    Args:
+        database: Where the study lives.
+        uuid: The study.
+        n: Most trials wanted.
+        claim_id: Made by the caller, 36 characters, one per claim.
+        claimant: Who asks.
+        history: The caller's incremental view of the study, refreshed here if the sampler
+            needs one; a new one if None.
+    """
+    study, reservations = reserve(database, uuid, n, claim_id, claimant)
+    if study is None or not reservations:
+        return []
+    definition = compiled(study)
+    fresh = [reserved for reserved in reservations if reserved.params is None]
+    points = sample(database, definition, fresh, history or History(study.study_id))
+    accepted = record_params(database, study, definition, fresh, points)
+    claimed = []
+    for reserved in reservations:
+        params = reserved.params
+        if params is None and reserved.number in accepted:
+            params = points[reserved.number].params
+        if params is not None:
+            claimed.append(
+                ClaimedTrial(
+                    reserved.number,
+                    reserved.attempt,
+                    reserved.token,
+                    definition.space.resolve(params),
+                    reserved.checkpoint,
+                )
+            )
+    return claimed
+
+
+def reserve(
+    database: Database, uuid: str, n: int, claim_id: str, claimant: Claimant
+) -> tuple[StudyRecord | None, list[Reservation]]:
+    """Lease up to ``n`` trials: the claim's first transaction.
+
+    WAITING trials come first, then new numbers within the limits. No worker takes more than
+    its share of what is left while others are free.
+    """
+    with database.write() as tx:
+        study = studies.lock_by_uuid(tx, uuid)
+        if study is None:
+            return None, []
+        known = attempts.of_claim(tx, study.study_id, claim_id)
+        if known:
+            return study, _known_reservations(tx, study, known)
+        at = now(tx)
+        counts = trials.count(tx, study.study_id)
+        started = trials.waiting(tx, study.study_id, n, started=True)
+        room = claimable(study, counts, len(started))
+        take = min(n, _share(tx, room, claimant, at))
+        if take <= 0:
+            return study, []
+        if room.new == 0 and room.waiting == len(started):
+            again = started[:take]
+        else:
+            again = trials.waiting(tx, study.study_id, take, started=False)
+        n_new = min(take - len(again), room.new)
+        revision = studies.raise_revision(tx, study)
+        reserved = _start_again(tx, again, revision, at)
+        reserved += _start_new(tx, study, counts.total, n_new, revision, at)
+        if reserved:
+            _lease(tx, study, reserved, claim_id, claimant, at)
+        return study, reserved
+
+
+def sample(
+    database: Database,
+    definition: Definition,
+    reserved: Sequence[Reservation],
+    history: History,
+) -> dict[int, SampledPoint]:
+    """Return a point for every reserved trial, by number; no lock is held meanwhile."""
+    if not reserved:
+        return {}
+    sampler = definition.sampler
+    if not isinstance(sampler, Sampler):
+        raise TypeError(f"{type(sampler).__name__} is registered as a sampler and is none")
+    return sampler.sample(
+        SampleRequest(
+            seed=definition.seed,
+            space=definition.space,
+            directions=tuple(objective.direction for objective in definition.objectives),
+            trials=tuple(
+                ReservedTrial(trial.trial_id, trial.number, trial.sample_index)
+                for trial in reserved
+            ),
+            history=_reader(database, history),
+        )
+    )
+
+
+def record_params(
+    database: Database,
+    study: StudyRecord,
+    definition: Definition,
+    reserved: Sequence[Reservation],
+    points: Mapping[int, SampledPoint],
+) -> set[int]:
+    """Write sampled points: the claim's second transaction; return the numbers accepted.
+
+    A trial whose lease was lost meanwhile keeps what its new owner draws for it.
+    """
+    if not reserved:
+        return set()
+    with database.write() as tx:
+        if studies.lock_by_uuid(tx, study.uuid) is None:
+            return set()
+        live = attempts.by_tokens(tx, study.study_id, [trial.token for trial in reserved])
+        mine = [
+            trial
+            for trial in reserved
+            if trial.token in live and live[trial.token].state is AttemptState.RUNNING
+        ]
+        numbers = [trial.number for trial in mine]
+        unset = {
+            record.number
+            for record in trials.by_numbers(tx, study.study_id, numbers)
+            if not record.has_params
+        }
+        domains = definition.space.domains
+        write = [trial for trial in mine if trial.number in unset]
+        if write:
+            trials.write_params(
+                tx,
+                {
+                    trial.trial_id: {
+                        name: (value, to_distribution(domains[name]))
+                        for name, value in points[trial.number].params.items()
+                    }
+                    for trial in write
+                },
+                {trial.trial_id: points[trial.number].system_attrs for trial in write},
+                {
+                    trial.trial_id: definition.space.resolve(
+                        points[trial.number].params
+                    ).training.epochs
+                    for trial in write
+                },
+                revision=studies.raise_revision(tx, study),
+            )
+        return unset
+
+
+def _reader(database: Database, history: History) -> Callable[[], Sequence[FrozenTrial]]:
+    def read() -> Sequence[FrozenTrial]:
+        with database.read() as tx:
+            history.refresh(tx)
+        return history.trials
+
+    return read
+
+
+def _share(tx: Transaction, room: Claimable, claimant: Claimant, at: datetime) -> int:
+    since = at - timedelta(seconds=IDLE_WITHIN_S)
+    n_workers = 1 + workers.n_idle(tx, since, but=claimant.worker)
+    return -(-room.total // n_workers)
+
+
+def _start_again(
+    tx: Transaction, records: Sequence[TrialRecord], revision: int, at: datetime
+) -> list[Reservation]:
+    if not records:
+        return []
+    trials.start(tx, records, revision=revision, at=at)
+    params = trials.read_params(tx, [record.trial_id for record in records])
+    return [
+        Reservation(
+            trial_id=record.trial_id,
+            number=record.number,
+            attempt=record.n_attempts + 1,
+            token=secrets.token_hex(16),
+            sample_index=_index(record),
+            params=params.get(record.trial_id, {}) if record.has_params else None,
+            checkpoint=record.checkpoint,
+        )
+        for record in records
+    ]
+
+
+def _start_new(
+    tx: Transaction,
+    study: StudyRecord,
+    first_number: int,
+    n: int,
+    revision: int,
+    at: datetime,
+) -> list[Reservation]:
+    if n <= 0:
+        return []
+    first_index = study.next_sample_index
+    ids = trials.insert_trials(
+        tx,
+        study.study_id,
+        first_number=first_number,
+        sample_indices=range(first_index, first_index + n),
+        origin=Origin.SAMPLED,
+        revision=revision,
+        at=at,
+    )
+    studies.update_study(tx, study, next_sample_index=first_index + n)
+    return [
+        Reservation(
+            trial_id=trial_id,
+            number=first_number + i,
+            attempt=1,
+            token=secrets.token_hex(16),
+            sample_index=first_index + i,
+            params=None,
+            checkpoint=None,
+        )
+        for i, trial_id in enumerate(ids)
+    ]
+
+
+def _lease(
+    tx: Transaction,
+    study: StudyRecord,
+    reserved: Sequence[Reservation],
+    claim_id: str,
+    claimant: Claimant,
+    at: datetime,
+) -> None:
+    attempts.insert_attempts(
+        tx,
+        [
+            {
+                "study_id": study.study_id,
+                "trial_id": trial.trial_id,
+                "trial_number": trial.number,
+                "number": trial.attempt,
+                "claim_id": claim_id,
+                "token": trial.token,
+                "worker": claimant.worker,
+                "device": claimant.device,
+                "precision": claimant.precision,
+                "started_at": at,
+                "lease_expires_at": at + timedelta(seconds=claimant.lease_s),
+            }
+            for trial in reserved
+        ],
+    )
+
+
+def _known_reservations(
+    tx: Transaction, study: StudyRecord, known: Sequence[AttemptRecord]
+) -> list[Reservation]:
+    running = {a.trial_number: a for a in known if a.state is AttemptState.RUNNING}
+    records = trials.by_numbers(tx, study.study_id, running)
+    params = trials.read_params(tx, [record.trial_id for record in records])
+    return [
+        Reservation(
+            trial_id=record.trial_id,
+            number=record.number,
+            attempt=running[record.number].number,
+            token=running[record.number].token,
+            sample_index=_index(record),
+            params=params.get(record.trial_id, {}) if record.has_params else None,
+            checkpoint=record.checkpoint,
+        )
+        for record in records
+    ]
+
+
+def _index(record: TrialRecord) -> int:
+    # a user's point with open parameters has no index of its own yet
+    return record.number if record.sample_index is None else record.sample_index

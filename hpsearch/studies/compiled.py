@@ -1,0 +1,34 @@
+"""Definitions as stored, compiled once per process."""
+
+from collections import OrderedDict
+from threading import Lock
+from typing import Any
+
+from hpsearch.catalog import installed_catalog
+from hpsearch.spec.definition import Definition, parse_definition
+from hpsearch.storage.studies import StudyRecord
+
+_MAX_CACHED = 256
+_cache: OrderedDict[str, tuple[dict[str, Any], Definition]] = OrderedDict()
+_lock = Lock()
+
+
+def compiled(study: StudyRecord) -> Definition:
+    """Return the study's definition, ready to sample from and to resolve.
+
+    Cached by uuid, since SQLite reuses the ids of deleted studies.
+
+    Raises:
+        InvalidDefinition: A plugin the definition names is not installed in this process.
+    """
+    with _lock:
+        document, definition = _cache.get(study.uuid, (None, None))
+        if definition is not None and document == study.definition:
+            _cache.move_to_end(study.uuid)
+            return definition
+    definition = parse_definition(study.definition, installed_catalog())
+    with _lock:
+        _cache[study.uuid] = (study.definition, definition)
+        while len(_cache) > _MAX_CACHED:
+            _cache.popitem(last=False)
+    return definition

@@ -1,0 +1,268 @@
+"""Look at studies, trials and epochs; each call sees one consistent state."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TypeVar
+
+from hpsearch.errors import FieldError, RequestInvalid, TrialNotFound
+from hpsearch.spec.states import Origin, StudyState, TrialState
+from hpsearch.spec.views import EpochView, StudyView, TrialSummary, TrialView
+from hpsearch.storage import epochs, studies, trials, workers
+from hpsearch.storage.database import Database, Transaction
+from hpsearch.storage.studies import StudyRecord
+from hpsearch.storage.trials import TrialRecord
+from hpsearch.storage.workers import WorkerRecord
+from hpsearch.studies.best import best_numbers, ranked
+from hpsearch.studies.paging import check_limit, decode_token, encode_token
+from hpsearch.studies.views import study_view, summaries, trial_view
+
+E = TypeVar("E", bound=StrEnum)
+MAX_TRIAL_NUMBER = 2**31 - 1
+ORDERS = ("number", "-number", "value", "-value")
+
+
+def get_study(database: Database, name: str) -> StudyView:
+    """Return a study.
+
+    Raises:
+        StudyNotFound: There is none of this name.
+    """
+    with database.read() as tx:
+        return study_view(tx, studies.get_study(tx, name))
+
+
+def list_studies(
+    database: Database,
+    *,
+    state: str | None = None,
+    tag: str | None = None,
+    limit: int = 100,
+    page_token: str | None = None,
+) -> tuple[list[StudyView], str | None]:
+    """Return a page of studies, newest first, and the token of the next page or None.
+
+    Raises:
+        RequestInvalid: The state, the limit or the token makes no sense.
+    """
+    wanted = None if state is None else [_member(StudyState, "state", state)]
+    check_limit(limit)
+    after = None
+    if page_token is not None:
+        micros, study_id = decode_token(page_token, int, int)
+        after = (_from_micros(micros, page_token), study_id)
+    with database.read() as tx:
+        page: list[StudyRecord] = []
+        while len(page) <= limit:
+            batch = studies.list_studies(tx, states=wanted, after=after, limit=limit + 1)
+            page += [study for study in batch if tag is None or tag in study.definition["tags"]]
+            if len(batch) <= limit:
+                break
+            after = (batch[-1].created_at, batch[-1].study_id)
+        token = None
+        if len(page) > limit:
+            last = page[limit - 1]
+            token = encode_token(_micros(last.created_at), last.study_id)
+        return [study_view(tx, study) for study in page[:limit]], token
+
+
+def list_trials(
+    database: Database,
+    name: str,
+    *,
+    state: str | None = None,
+    origin: str | None = None,
+    order_by: str = "number",
+    limit: int = 100,
+    page_token: str | None = None,
+) -> tuple[list[TrialSummary], str | None]:
+    """Return a page of trials and the token of the next page or None.
+
+    Ordered by ``value``, the best come first (``-value``: the worst), and trials without a
+    value last.
+
+    Raises:
+        StudyNotFound: There is no such study.
+        RequestInvalid: A filter, the order, the limit or the token makes no sense.
+    """
+    wanted_state = None if state is None else _member(TrialState, "state", state)
+    wanted_origin = None if origin is None else _member(Origin, "origin", origin)
+    if order_by not in ORDERS:
+        raise _query_error("order_by", f"expected one of {', '.join(ORDERS)}", order_by)
+    check_limit(limit)
+    after = None if page_token is None else decode_token(page_token, int)[0]
+    with database.read() as tx:
+        study = studies.get_study(tx, name)
+        if order_by.endswith("number"):
+            page = trials.page_by_number(
+                tx,
+                study.study_id,
+                state=wanted_state,
+                origin=wanted_origin,
+                is_descending=order_by.startswith("-"),
+                after=after,
+                limit=limit + 1,
+            )
+        else:
+            page = _page_by_value(
+                tx, study, wanted_state, wanted_origin, order_by, after, limit + 1
+            )
+        token = encode_token(page[limit - 1].number) if len(page) > limit else None
+        return summaries(tx, study, page[:limit]), token
+
+
+def get_trial(database: Database, name: str, number: int) -> TrialView:
+    """Return a trial with its config and attempts.
+
+    Raises:
+        StudyNotFound: There is no such study.
+        TrialNotFound: It has no trial of this number.
+    """
+    with database.read() as tx:
+        study = studies.get_study(tx, name)
+        return trial_view(tx, study, _trial(tx, study, number))
+
+
+def trial_epochs(
+    database: Database,
+    name: str,
+    number: int,
+    *,
+    limit: int = 1000,
+    page_token: str | None = None,
+) -> tuple[list[EpochView], str | None]:
+    """Return a page of one trial's epochs in order, and the token of the next page or None.
+
+    Raises:
+        StudyNotFound: There is no such study.
+        TrialNotFound: It has no trial of this number.
+        RequestInvalid: The limit or the token makes no sense.
+    """
+    check_limit(limit)
+    epoch = 0 if page_token is None else decode_token(page_token, int)[0]
+    with database.read() as tx:
+        study = studies.get_study(tx, name)
+        _trial(tx, study, number)
+        page = epochs.read_epochs(
+            tx, study.study_id, numbers=[number], after=(number, epoch), limit=limit + 1
+        )
+    token = encode_token(page[limit - 1].epoch) if len(page) > limit else None
+    return page[:limit], token
+
+
+def study_epochs(
+    database: Database,
+    name: str,
+    *,
+    metric: str | None = None,
+    numbers: Sequence[int] | None = None,
+    points: int | None = None,
+) -> list[EpochView]:
+    """Return the curves of many trials, ordered by trial and epoch.
+
+    Args:
+        database: Where the study lives.
+        name: The study.
+        metric: Only this metric; None for all.
+        numbers: Only these trials; None for all.
+        points: Most epochs per trial, spread evenly, first and last included.
+
+    Raises:
+        StudyNotFound: There is no such study.
+    """
+    if numbers is not None:
+        numbers = [number for number in numbers if 0 <= number <= MAX_TRIAL_NUMBER]
+    with database.read() as tx:
+        study = studies.get_study(tx, name)
+        found = epochs.read_epochs(tx, study.study_id, numbers=numbers)
+    if metric is not None:
+        found = [
+            EpochView(view.number, view.epoch, {metric: view.metrics[metric]})
+            for view in found
+            if metric in view.metrics
+        ]
+    return found if points is None else _thin(found, points)
+
+
+def best_trials(database: Database, name: str) -> list[TrialSummary]:
+    """Return the best trial, or the Pareto front of a study with several objectives.
+
+    Raises:
+        StudyNotFound: There is no such study.
+    """
+    with database.read() as tx:
+        study = studies.get_study(tx, name)
+        best = trials.by_numbers(tx, study.study_id, best_numbers(tx, study))
+        return summaries(tx, study, best)
+
+
+def list_workers(database: Database) -> list[WorkerRecord]:
+    """Return the workers seen in the last minutes, by name."""
+    with database.read() as tx:
+        return workers.list_workers(tx)
+
+
+def _trial(tx: Transaction, study: StudyRecord, number: int) -> TrialRecord:
+    if 0 <= number <= MAX_TRIAL_NUMBER:
+        found = trials.by_numbers(tx, study.study_id, [number])
+        if found:
+            return found[0]
+    raise TrialNotFound(study.name, number)
+
+
+def _page_by_value(
+    tx: Transaction,
+    study: StudyRecord,
+    state: TrialState | None,
+    origin: Origin | None,
+    order_by: str,
+    after: int | None,
+    limit: int,
+) -> list[TrialRecord]:
+    order = [number for number, _ in ranked(tx, study)]
+    if order_by.startswith("-"):
+        order.reverse()
+    matching = trials.numbers(tx, study.study_id, state=state, origin=origin)
+    with_value, is_wanted = set(order), set(matching)
+    order = [number for number in order if number in is_wanted]
+    order += [number for number in matching if number not in with_value]
+    start = order.index(after) + 1 if after in order else 0
+    wanted = order[start : start + limit]
+    found = {record.number: record for record in trials.by_numbers(tx, study.study_id, wanted)}
+    return [found[number] for number in wanted]
+
+
+def _thin(found: Sequence[EpochView], points: int) -> list[EpochView]:
+    by_trial: dict[int, list[EpochView]] = defaultdict(list)
+    for view in found:
+        by_trial[view.number].append(view)
+    thinned = []
+    for curve in by_trial.values():
+        n_kept = min(len(curve), max(2, points))
+        last, steps = len(curve) - 1, max(1, n_kept - 1)
+        thinned += [curve[i * last // steps] for i in range(n_kept)]
+    return thinned
+
+
+def _member(kind: type[E], field: str, value: str) -> E:
+    try:
+        return kind(value)
+    except ValueError:
+        expected = f"expected one of {', '.join(kind)}"
+        raise _query_error(field, expected, value) from None
+
+
+def _query_error(field: str, message: str, value: object) -> RequestInvalid:
+    return RequestInvalid([FieldError(("query", field), message, value)])
+
+
+def _micros(at: datetime) -> int:
+    return round(at.timestamp() * 1_000_000)
+
+
+def _from_micros(micros: int, token: str) -> datetime:
+    try:
+        return datetime.fromtimestamp(micros / 1_000_000, UTC)
+    except (OverflowError, ValueError, OSError):
+        raise _query_error("page_token", "expected a token of this list", token) from None

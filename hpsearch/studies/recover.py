@@ -1,0 +1,178 @@
+"""Give trials back: politely, or because their worker is gone. One trial, N attempts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from hpsearch.spec.states import AttemptState, FailureKind, TrialState
+from hpsearch.storage import attempts, studies, trials, workers
+from hpsearch.storage.attempts import AttemptRecord
+from hpsearch.storage.database import Database, Transaction, now
+from hpsearch.storage.studies import StudyRecord
+from hpsearch.storage.trials import TrialRecord
+from hpsearch.studies.settle import settle
+
+
+@dataclass(frozen=True, slots=True)
+class HandBack:
+    """A lane that leaves unfinished, with a checkpoint if it has one.
+
+    Attributes:
+        number: The trial.
+        token: Of the attempt that trained it.
+        device_seconds: Of this attempt, cumulative.
+        checkpoint: ``{"path", "epoch"}`` of a durable file, or None to keep the one recorded.
+    """
+
+    number: int
+    token: str
+    device_seconds: float
+    checkpoint: Mapping[str, Any] | None = None
+
+
+def hand_back(database: Database, uuid: str, lanes: Sequence[HandBack]) -> None:
+    """Put trials back to WAITING; it costs them no attempt. Lanes already fenced are ignored."""
+    with database.write() as tx:
+        study = studies.lock_by_uuid(tx, uuid)
+        if study is None or not lanes:
+            return
+        known = attempts.by_tokens(tx, study.study_id, [lane.token for lane in lanes])
+        live = {
+            known[lane.token].trial_id: lane
+            for lane in lanes
+            if lane.token in known and known[lane.token].state is AttemptState.RUNNING
+        }
+        if not live:
+            return
+        at, revision = now(tx), studies.raise_revision(tx, study)
+        records = trials.by_numbers(tx, study.study_id, [lane.number for lane in live.values()])
+        for record in records:
+            lane = live[record.trial_id]
+            attempt = known[lane.token]
+            _record_usage(tx, study, record, attempt, lane.device_seconds)
+            checkpoint = lane.checkpoint or record.checkpoint
+            _requeue(tx, record, attempt, AttemptState.PREEMPTED, checkpoint, revision, at)
+        settle(tx, study)
+
+
+def record_checkpoints(
+    database: Database, uuid: str, checkpoints: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Record durable checkpoint files by token; those of ended attempts are ignored."""
+    with database.write() as tx:
+        study = studies.lock_by_uuid(tx, uuid)
+        if study is None:
+            return
+        for attempt in attempts.by_tokens(tx, study.study_id, checkpoints).values():
+            if attempt.state is AttemptState.RUNNING:
+                checkpoint = dict(checkpoints[attempt.token])
+                trials.update_trial(tx, attempt.trial_id, checkpoint=checkpoint)
+
+
+def renew_leases(database: Database, tokens: Sequence[str], lease_s: float) -> int:
+    """Extend the leases of attempts that still run, from now; return how many do."""
+    with database.write() as tx:
+        return attempts.renew(tx, tokens, now(tx) + timedelta(seconds=lease_s))
+
+
+def expire_leases(database: Database) -> int:
+    """Take trials back whose leases have run out; return how many."""
+    with database.read() as tx:
+        uuids = attempts.studies_to_recover(tx, expired_at=now(tx))
+    return sum(_take_back(database, uuid, worker=None) for uuid in uuids)
+
+
+def worker_lost(database: Database, worker: str) -> int:
+    """Take back at once what a worker known to be dead was training; return how many."""
+    with database.read() as tx:
+        uuids = attempts.studies_to_recover(tx, worker=worker)
+    n_taken = sum(_take_back(database, uuid, worker=worker) for uuid in uuids)
+    with database.write() as tx:
+        workers.forget(tx, name=worker)
+    return n_taken
+
+
+def _take_back(database: Database, uuid: str, *, worker: str | None) -> int:
+    with database.write() as tx:
+        study = studies.lock_by_uuid(tx, uuid)
+        if study is None:
+            return 0
+        at = now(tx)
+        lost = {
+            attempt.trial_number: attempt
+            for attempt in attempts.running(tx, study.study_id)
+            if (attempt.worker == worker if worker else attempt.lease_expires_at < at)
+        }
+        if not lost:
+            return 0
+        revision = studies.raise_revision(tx, study)
+        max_attempts: int = study.limits["max_attempts"]
+        for record in trials.by_numbers(tx, study.study_id, lost):
+            attempt = lost[record.number]
+            if record.n_losses + 1 >= max_attempts:
+                _give_up(tx, record, attempt, max_attempts, revision, at)
+            else:
+                trials.update_trial(tx, record.trial_id, n_losses=record.n_losses + 1)
+                _requeue(tx, record, attempt, AttemptState.LOST, record.checkpoint, revision, at)
+        settle(tx, study)
+        return len(lost)
+
+
+def _requeue(
+    tx: Transaction,
+    record: TrialRecord,
+    attempt: AttemptRecord,
+    outcome: AttemptState,
+    checkpoint: Mapping[str, Any] | None,
+    revision: int,
+    at: datetime,
+) -> None:
+    """Close the attempt and make the trial WAITING, its own future forgotten."""
+    epoch = checkpoint["epoch"] if checkpoint else 0
+    attempts.close(tx, [attempt.token], outcome, at)
+    trials.forget_future(tx, record.trial_id, epoch)
+    trials.set_states(tx, {record.trial_id: TrialState.WAITING}, at=at)
+    trials.update_trial(
+        tx,
+        record.trial_id,
+        revision=revision,
+        epochs=min(record.epochs, epoch),
+        checkpoint=None if checkpoint is None else dict(checkpoint),
+        running_s=record.running_s + (at - attempt.started_at).total_seconds(),
+    )
+
+
+def _give_up(
+    tx: Transaction,
+    record: TrialRecord,
+    attempt: AttemptRecord,
+    max_attempts: int,
+    revision: int,
+    at: datetime,
+) -> None:
+    attempts.close(tx, [attempt.token], AttemptState.LOST, at)
+    trials.set_states(tx, {record.trial_id: TrialState.FAIL}, at=at)
+    trials.update_trial(
+        tx,
+        record.trial_id,
+        revision=revision,
+        is_counted=True,
+        n_losses=record.n_losses + 1,
+        failure_kind=FailureKind.WORKER_LOST,
+        failure_message=f"its worker was lost {max_attempts} times (limits.max_attempts)",
+        running_s=record.running_s + (at - attempt.started_at).total_seconds(),
+    )
+
+
+def _record_usage(
+    tx: Transaction,
+    study: StudyRecord,
+    record: TrialRecord,
+    attempt: AttemptRecord,
+    device_seconds: float,
+) -> None:
+    delta = max(0.0, device_seconds - attempt.device_seconds)
+    attempts.record_usage(tx, {attempt.token: device_seconds}, attempt.lease_expires_at)
+    trials.update_trial(tx, record.trial_id, device_seconds=record.device_seconds + delta)
+    studies.add_usage(tx, study, delta, study.definition["weight"])

@@ -1,0 +1,400 @@
+"""Report what lanes measured: one transaction for all lanes of a pack, a decision for each.
+
+Order of judgement per lane: fenced, diverged or ended by itself, pruned, the study's verb. The
+outcome of a lane that ends is written in the same transaction as its last epoch, so no window
+lies between the last report and the end.
+"""
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from hpsearch.pruning.base import Pruner, PruneRequest
+from hpsearch.spec.definition import Definition
+from hpsearch.spec.sections import Direction
+from hpsearch.spec.states import AttemptState, FailureKind, StateReason, StudyState, TrialState
+from hpsearch.spec.views import Pruned
+from hpsearch.storage import attempts, epochs, studies, trials
+from hpsearch.storage.attempts import AttemptRecord
+from hpsearch.storage.database import Database, Transaction, now
+from hpsearch.storage.history import History
+from hpsearch.storage.studies import StudyRecord
+from hpsearch.storage.trials import TrialRecord
+from hpsearch.studies.compiled import compiled
+from hpsearch.studies.settle import settle
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a lane ended by itself.
+
+    Attributes:
+        state: COMPLETE or FAIL.
+        best_epoch: The epoch the values were taken at.
+        values: One per objective, in order; empty if it failed.
+        test: Metrics on the test split.
+        stopped_early: Whether patience ended it.
+        failure: Kind and message if it failed.
+    """
+
+    state: TrialState
+    best_epoch: int | None = None
+    values: tuple[float, ...] = ()
+    test: Mapping[str, float] | None = None
+    stopped_early: bool = False
+    failure: tuple[FailureKind, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialReport:
+    """What one lane has to say.
+
+    Attributes:
+        number: The trial.
+        token: Of the attempt that trains it.
+        epochs: Metrics by epoch; epochs already recorded are passed over.
+        device_seconds: Of this attempt, cumulative.
+        n_parameters: Trainable weights of the network.
+        end: How it ended, or None.
+    """
+
+    number: int
+    token: str
+    epochs: Mapping[int, Mapping[str, float]]
+    device_seconds: float
+    n_parameters: int | None = None
+    end: Ending | None = None
+
+
+class Verdict(StrEnum):
+    """What becomes of a lane."""
+
+    CONTINUE = "continue"
+    RECORDED = "recorded"
+    PRUNED = "pruned"
+    HAND_BACK = "hand_back"
+    FAILED = "failed"
+    FENCED = "fenced"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer to one lane's report; ``pruned`` says why if that is the verdict."""
+
+    verdict: Verdict
+    pruned: Pruned | None = None
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One lane of a report while it is being judged."""
+
+    report: TrialReport
+    attempt: AttemptRecord
+    trial: TrialRecord
+    new_epochs: dict[int, Mapping[str, float]]
+
+
+def report(
+    database: Database,
+    uuid: str,
+    reports: Sequence[TrialReport],
+    *,
+    lease_s: float,
+    history: History | None = None,
+) -> dict[int, Decision]:
+    """Record what lanes measured and how they ended; return a decision by trial number.
+
+    Idempotent: epochs already recorded are passed over, device-seconds are cumulative, and a
+    report with a token whose attempt has ended is answered with that attempt's outcome.
+
+    Args:
+        database: Where the study lives.
+        uuid: The study.
+        reports: One per lane.
+        lease_s: For how long the leases are renewed, from now.
+        history: The caller's incremental view of the study, used if the pruner needs one.
+    """
+    fenced = {item.number: Decision(Verdict.FENCED) for item in reports}
+    try:
+        with database.write() as tx:
+            study = studies.lock_by_uuid(tx, uuid)
+            if study is None:
+                return fenced
+            known = attempts.by_tokens(tx, study.study_id, [item.token for item in reports])
+            decisions = fenced | _outcomes(tx, study, reports, known)
+            lanes = _live_lanes(tx, study, reports, known)
+            if lanes:
+                view = history or History(study.study_id)
+                decisions |= _record(tx, study, lanes, lease_s, view)
+            return decisions
+    except BaseException:
+        if history is not None:
+            history.forget()  # it may have read what was rolled back
+        raise
+
+
+def _live_lanes(
+    tx: Transaction,
+    study: StudyRecord,
+    reports: Sequence[TrialReport],
+    known: Mapping[str, AttemptRecord],
+) -> list[_Lane]:
+    live = {
+        item.number: item
+        for item in reports
+        if item.token in known
+        and known[item.token].state is AttemptState.RUNNING
+        and known[item.token].trial_number == item.number
+    }
+    records = trials.by_numbers(tx, study.study_id, live)
+    last = epochs.last_epochs(tx, [record.trial_id for record in records])
+    return [
+        _Lane(
+            report=live[record.number],
+            attempt=known[live[record.number].token],
+            trial=record,
+            new_epochs={
+                epoch: metrics
+                for epoch, metrics in sorted(live[record.number].epochs.items())
+                if epoch > last.get(record.trial_id, 0)
+            },
+        )
+        for record in records
+    ]
+
+
+def _outcomes(
+    tx: Transaction,
+    study: StudyRecord,
+    reports: Sequence[TrialReport],
+    known: Mapping[str, AttemptRecord],
+) -> dict[int, Decision]:
+    """Return the recorded outcomes of attempts that have ended with these tokens."""
+    ended = {
+        item.number: known[item.token]
+        for item in reports
+        if item.token in known and known[item.token].state is not AttemptState.RUNNING
+    }
+    decisions = {}
+    for record in trials.by_numbers(tx, study.study_id, ended):
+        state = ended[record.number].state
+        if state is AttemptState.SUCCEEDED and record.state is TrialState.PRUNED:
+            decisions[record.number] = Decision(Verdict.PRUNED, record.pruned)
+        elif state in {AttemptState.SUCCEEDED, AttemptState.FAILED}:
+            decisions[record.number] = Decision(Verdict.RECORDED)
+    return decisions
+
+
+def _record(
+    tx: Transaction,
+    study: StudyRecord,
+    lanes: Sequence[_Lane],
+    lease_s: float,
+    history: History,
+) -> dict[int, Decision]:
+    definition = compiled(study)
+    at, revision = now(tx), studies.raise_revision(tx, study)
+    _write_measurements(tx, study, definition, lanes, at, lease_s, revision)
+    decisions = _judge(tx, definition, lanes, at, history)
+    _write_ends(tx, definition, lanes, decisions, at)
+    study = settle(tx, study, reason=_target_reached(definition, lanes))
+    if study.state is StudyState.PAUSED:
+        going_on = Decision(Verdict.HAND_BACK)
+        decisions = {
+            number: going_on if decision.verdict is Verdict.CONTINUE else decision
+            for number, decision in decisions.items()
+        }
+    return decisions
+
+
+def _write_measurements(
+    tx: Transaction,
+    study: StudyRecord,
+    definition: Definition,
+    lanes: Sequence[_Lane],
+    at: datetime,
+    lease_s: float,
+    revision: int,
+) -> None:
+    metric = definition.goal_metric
+    measured = {
+        (lane.trial.trial_id, epoch): metrics
+        for lane in lanes
+        for epoch, metrics in lane.new_epochs.items()
+    }
+    epochs.insert_epochs(tx, study.study_id, measured, revision=revision)
+    trials.write_intermediate(
+        tx, {key: metrics[metric] for key, metrics in measured.items() if metric in metrics}
+    )
+    attempts.record_usage(
+        tx,
+        {lane.report.token: lane.report.device_seconds for lane in lanes},
+        at + timedelta(seconds=lease_s),
+    )
+    spent = 0.0
+    for lane in lanes:
+        delta = max(0.0, lane.report.device_seconds - lane.attempt.device_seconds)
+        spent += delta
+        trials.update_trial(
+            tx,
+            lane.trial.trial_id,
+            revision=revision,
+            epochs=max([lane.trial.epochs, *lane.new_epochs]),
+            n_parameters=lane.report.n_parameters or lane.trial.n_parameters,
+            device_seconds=lane.trial.device_seconds + delta,
+        )
+    studies.add_usage(tx, study, spent, definition.weight)
+
+
+def _judge(
+    tx: Transaction,
+    definition: Definition,
+    lanes: Sequence[_Lane],
+    at: datetime,
+    history: History,
+) -> dict[int, Decision]:
+    decisions: dict[int, Decision] = {}
+    pruner = definition.pruner
+    if isinstance(pruner, Pruner) and pruner.needs_history:
+        history.refresh(tx)
+    for lane in lanes:
+        if lane.report.end is not None:
+            decisions[lane.trial.number] = Decision(Verdict.RECORDED)
+            continue
+        pruned = _prune(pruner, definition, lane, history) if isinstance(pruner, Pruner) else None
+        if pruned is not None:
+            decisions[lane.trial.number] = Decision(Verdict.PRUNED, pruned)
+        elif _is_overdue(definition, lane, at):
+            decisions[lane.trial.number] = Decision(Verdict.FAILED)
+        else:
+            decisions[lane.trial.number] = Decision(Verdict.CONTINUE)
+    return decisions
+
+
+def _prune(pruner: Pruner, definition: Definition, lane: _Lane, history: History) -> Pruned | None:
+    if not pruner.needs_history:
+        return None
+    siblings = history.trials
+    me = next(trial for trial in siblings if trial.number == lane.trial.number)
+    for epoch in lane.new_epochs:
+        past = copy.copy(me)
+        past.intermediate_values = {
+            step: value for step, value in me.intermediate_values.items() if step <= epoch
+        }
+        verdict = pruner.judge(
+            PruneRequest(
+                trial=past,
+                epoch=epoch,
+                siblings=siblings,
+                direction=definition.goal_direction,
+                max_epochs=definition.space.max_epochs,
+            )
+        )
+        if verdict is not None:
+            return verdict
+    return None
+
+
+def _is_overdue(definition: Definition, lane: _Lane, at: datetime) -> bool:
+    limit_s = definition.limits.trial_timeout_s
+    if limit_s is None:
+        return False
+    return lane.trial.running_s + (at - lane.attempt.started_at).total_seconds() > limit_s
+
+
+def _write_ends(
+    tx: Transaction,
+    definition: Definition,
+    lanes: Sequence[_Lane],
+    decisions: Mapping[int, Decision],
+    at: datetime,
+) -> None:
+    states: dict[int, TrialState] = {}
+    values: dict[int, Sequence[float]] = {}
+    closed: dict[AttemptState, list[str]] = {}
+    for lane in lanes:
+        ending = _ending(lane, decisions[lane.trial.number])
+        if ending is None:
+            continue
+        state, pruned = ending.state, decisions[lane.trial.number].pruned
+        states[lane.trial.trial_id] = state
+        failed = state is TrialState.FAIL
+        outcome = AttemptState.FAILED if failed else AttemptState.SUCCEEDED
+        closed.setdefault(outcome, []).append(lane.report.token)
+        if ending.values:
+            values[lane.trial.trial_id] = ending.values
+        elif pruned is not None:
+            values[lane.trial.trial_id] = _last_value(definition, lane)
+        kind, message = ending.failure or (None, None)
+        trials.update_trial(
+            tx,
+            lane.trial.trial_id,
+            is_counted=True,
+            best_epoch=ending.best_epoch,
+            stopped_early=ending.stopped_early,
+            test=ending.test,
+            failure_kind=kind,
+            failure_message=message,
+            pruned=None
+            if pruned is None
+            else {
+                "rule": pruned.rule,
+                "epoch": pruned.epoch,
+                "value": pruned.value,
+                "threshold": pruned.threshold,
+            },
+            running_s=lane.trial.running_s + (at - lane.attempt.started_at).total_seconds(),
+        )
+    trials.set_states(tx, states, at=at)
+    trials.write_values(tx, values)
+    for outcome, tokens in closed.items():
+        attempts.close(tx, tokens, outcome, at)
+
+
+def _ending(lane: _Lane, decision: Decision) -> Ending | None:
+    if lane.report.end is not None:
+        return lane.report.end
+    if decision.verdict is Verdict.PRUNED:
+        return Ending(TrialState.PRUNED)
+    if decision.verdict is Verdict.FAILED:
+        message = "the trial ran longer than limits.trial_timeout_s"
+        return Ending(TrialState.FAIL, failure=(FailureKind.TIMEOUT, message))
+    return None
+
+
+def _last_value(definition: Definition, lane: _Lane) -> tuple[float, ...]:
+    """Return what Optuna stores as a pruned trial's value: its last intermediate value."""
+    if len(definition.objectives) > 1 or not lane.new_epochs:
+        return ()
+    value = lane.new_epochs[max(lane.new_epochs)].get(definition.goal_metric, math.nan)
+    return (value,) if math.isfinite(value) else ()
+
+
+def _target_reached(definition: Definition, lanes: Sequence[_Lane]) -> StateReason | None:
+    targets = [
+        (i, objective)
+        for i, objective in enumerate(definition.objectives)
+        if objective.target_value is not None
+    ]
+    if not targets:
+        return None
+    for lane in lanes:
+        end = lane.report.end
+        if end is None or end.state is not TrialState.COMPLETE:
+            continue
+        if all(
+            _meets(end.values[i], objective.target_value, objective.direction)
+            for i, objective in targets
+        ):
+            return StateReason.TARGET_REACHED
+    return None
+
+
+def _meets(value: float, target: float | None, direction: Direction) -> bool:
+    if target is None:
+        return True
+    return value >= target if direction is Direction.MAXIMIZE else value <= target

@@ -1,0 +1,129 @@
+"""What every verb does last: see whether the study has reached one of its ends."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from hpsearch.spec.states import StateReason, StudyState
+from hpsearch.storage import studies, trials
+from hpsearch.storage.database import Transaction, now
+from hpsearch.storage.studies import StudyRecord
+from hpsearch.storage.trials import TrialCountsRecord
+
+_FINAL = {
+    StateReason.USER: StudyState.STOPPED,
+    StateReason.MAX_FAILED_TRIALS: StudyState.FAILED,
+    StateReason.DATASET: StudyState.FAILED,
+    StateReason.PREFLIGHT: StudyState.FAILED,
+    StateReason.INTERNAL: StudyState.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Claimable:
+    """How many trials a claim may start: waiting ones first, then new ones.
+
+    Attributes:
+        waiting: WAITING trials that may run again.
+        new: New numbers that may be issued.
+        total: At most this many together, after the limit on concurrent trials.
+    """
+
+    waiting: int
+    new: int
+    total: int
+
+
+def claimable(study: StudyRecord, counts: TrialCountsRecord, n_started_waiting: int) -> Claimable:
+    """Return what the limits leave, from counts read under the study's lock.
+
+    Args:
+        study: The study as it is under the lock.
+        counts: Its trials by state.
+        n_started_waiting: WAITING trials that had an attempt; STOPPING runs only those.
+    """
+    limits = study.limits
+    if study.state is StudyState.ACTIVE:
+        n_waiting = counts.waiting
+        limit = limits["max_trials"]
+        unbounded = 1_000_000
+        left = unbounded if limit is None else limit - counts.counted - counts.running
+        n_new = max(0, left - counts.waiting)
+    elif study.state is StudyState.STOPPING:
+        n_waiting, n_new = n_started_waiting, 0
+        left = n_waiting
+    else:
+        return Claimable(0, 0, 0)
+    concurrent = limits["max_concurrent_trials"]
+    if concurrent is not None:
+        left = min(left, concurrent - counts.running)
+    total = max(0, min(left, n_waiting + n_new))
+    return Claimable(waiting=n_waiting, new=n_new, total=total)
+
+
+def settle(
+    tx: Transaction, study: StudyRecord, *, reason: StateReason | None = None
+) -> StudyRecord:
+    """Move a locked study on if a limit has struck or its last trial has ended.
+
+    Idempotent; raises the revision if anything changes.
+
+    Args:
+        tx: The verb's transaction.
+        study: The study as it was when locked; read again here.
+        reason: An end the caller has found itself (a target reached).
+    """
+    current = studies.find_study(tx, study.uuid)
+    if current is None or current.state not in studies.LIVE_STATES:
+        return current or study
+    at, counts = now(tx), trials.count(tx, current.study_id)
+    if current.state is StudyState.ACTIVE:
+        reason = _limit_that_struck(current, counts, at) or reason
+        if reason is None:
+            return current
+        current = leave_active(tx, current, StudyState.STOPPING, reason, at)
+    if counts.running == 0 and not trials.waiting(tx, current.study_id, 1, started=True):
+        final = _FINAL.get(
+            StateReason(current.state_reason or StateReason.INTERNAL), StudyState.COMPLETED
+        )
+        studies.update_study(tx, current, state=final, finished_at=at)
+        studies.raise_revision(tx, current)
+    return studies.find_study(tx, study.uuid) or current
+
+
+def leave_active(
+    tx: Transaction,
+    study: StudyRecord,
+    state: StudyState,
+    reason: StateReason | None,
+    at: datetime,
+) -> StudyRecord:
+    """Give a locked study another state than ACTIVE, its active time added up."""
+    studies.update_study(
+        tx,
+        study,
+        state=state,
+        state_reason=reason,
+        active_s=study.active_seconds(at),
+        active_since=None,
+    )
+    studies.raise_revision(tx, study)
+    return studies.find_study(tx, study.uuid) or study
+
+
+def _limit_that_struck(
+    study: StudyRecord, counts: TrialCountsRecord, at: datetime
+) -> StateReason | None:
+    limits = study.limits
+    timeout_s, budget_s = limits["timeout_s"], limits["device_seconds"]
+    if limits["max_trials"] is not None and counts.counted >= limits["max_trials"]:
+        return StateReason.MAX_TRIALS
+    if (
+        limits["max_failed_trials"] is not None
+        and counts.counted_fail >= limits["max_failed_trials"]
+    ):
+        return StateReason.MAX_FAILED_TRIALS
+    if timeout_s is not None and study.active_seconds(at) >= timeout_s:
+        return StateReason.TIMEOUT
+    if budget_s is not None and study.device_seconds >= budget_s:
+        return StateReason.DEVICE_BUDGET
+    return None

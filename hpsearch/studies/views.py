@@ -1,0 +1,161 @@
+"""Records as callers see them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from hpsearch.spec.space import ParameterValue
+from hpsearch.spec.states import AttemptState, StudyState, TrialState
+from hpsearch.spec.views import (
+    AttemptView,
+    Progress,
+    StudyView,
+    TrialCounts,
+    TrialSummary,
+    TrialView,
+    Usage,
+)
+from hpsearch.storage import attempts, trials
+from hpsearch.storage.database import Transaction, now
+from hpsearch.storage.studies import StudyRecord
+from hpsearch.storage.trials import TrialCountsRecord, TrialRecord
+from hpsearch.studies.best import best_numbers
+from hpsearch.studies.compiled import compiled
+
+MAX_BEST_SHOWN = 100  # a Pareto front may be as long as the study
+
+
+def study_view(tx: Transaction, study: StudyRecord) -> StudyView:
+    """Return the study with its counts, best trials, progress and usage."""
+    counts, at = trials.count(tx, study.study_id), now(tx)
+    best = best_numbers(tx, study)[:MAX_BEST_SHOWN]
+    definition = study.definition
+    return StudyView(
+        name=study.name,
+        state=study.state,
+        state_reason=study.state_reason,
+        definition=definition,
+        description=definition["description"],
+        tags=tuple(definition["tags"]),
+        counts=TrialCounts(
+            counts.waiting, counts.running, counts.complete, counts.pruned, counts.fail
+        ),
+        best_trials=tuple(summaries(tx, study, trials.by_numbers(tx, study.study_id, best))),
+        progress=_progress(study, counts, at),
+        usage=_usage(tx, study),
+        warnings=tuple(study.warnings),
+        owner=study.owner,
+        weight=definition["weight"],
+        created_at=study.created_at,
+        updated_at=study.updated_at,
+        finished_at=study.finished_at,
+    )
+
+
+def summaries(
+    tx: Transaction, study: StudyRecord, records: Sequence[TrialRecord]
+) -> list[TrialSummary]:
+    """Return trials as lists show them, in the order they came."""
+    ids = [record.trial_id for record in records]
+    params, values = trials.read_params(tx, ids), trials.read_values(tx, ids)
+    return [TrialSummary(**_fields(study, record, params, values)) for record in records]
+
+
+def trial_view(tx: Transaction, study: StudyRecord, record: TrialRecord) -> TrialView:
+    """Return one trial with its resolved config and its attempts."""
+    ids = [record.trial_id]
+    params, values = trials.read_params(tx, ids), trials.read_values(tx, ids)
+    config = None
+    if record.has_params:
+        config = compiled(study).space.resolve(params.get(record.trial_id, {})).document()
+    return TrialView(
+        **_fields(study, record, params, values),
+        config=config,
+        attempts=tuple(
+            AttemptView(
+                number=attempt.number,
+                state=attempt.state,
+                worker=attempt.worker,
+                device=attempt.device,
+                precision=attempt.precision,
+                started_at=attempt.started_at,
+                finished_at=attempt.finished_at,
+                device_seconds=attempt.device_seconds,
+            )
+            for attempt in attempts.of_trial(tx, record.trial_id)
+        ),
+    )
+
+
+def _fields(
+    study: StudyRecord,
+    record: TrialRecord,
+    params: Mapping[int, dict[str, ParameterValue]],
+    values: Mapping[int, Sequence[float]],
+) -> dict[str, Any]:
+    metrics = [objective["metric"] for objective in study.definition["objectives"]]
+    is_complete = record.state is TrialState.COMPLETE
+    return {
+        "number": record.number,
+        "state": record.state,
+        "origin": record.origin,
+        "params": params.get(record.trial_id, {}),
+        "values": dict(zip(metrics, values.get(record.trial_id, ()), strict=False))
+        if is_complete
+        else None,
+        "test": record.test if is_complete else None,
+        "epochs": record.epochs,
+        "best_epoch": record.best_epoch,
+        "stopped_early": record.stopped_early,
+        "n_parameters": record.n_parameters,
+        "device_seconds": record.device_seconds,
+        "failure": record.failure,
+        "pruned": record.pruned,
+        "created_at": record.created_at,
+        "started_at": record.started_at,
+        "finished_at": record.finished_at,
+    }
+
+
+def _progress(study: StudyRecord, counts: TrialCountsRecord, at: datetime) -> Progress:
+    limits, active_s = study.limits, study.active_seconds(at)
+    max_trials: int | None = limits["max_trials"]
+    shares = [
+        done / limit
+        for done, limit in (
+            (counts.counted, max_trials),
+            (active_s, limits["timeout_s"]),
+            (study.device_seconds, limits["device_seconds"]),
+        )
+        if limit is not None
+    ]
+    eta_s = None
+    if study.state is StudyState.ACTIVE and max_trials is not None and counts.counted >= 2:
+        eta_s = max(0, max_trials - counts.counted) * active_s / counts.counted
+    return Progress(
+        finished=counts.counted,
+        max_trials=max_trials,
+        fraction=min(1.0, max(shares)) if shares else None,
+        eta_s=eta_s,
+    )
+
+
+def _usage(tx: Transaction, study: StudyRecord) -> Usage:
+    """Sort device-seconds by what became of them.
+
+    A handed-back attempt belongs to whatever its trial comes to; a lost one is lost.
+    """
+    spent = dict.fromkeys(("completed", "pruned", "failed", "lost", "running"), 0.0)
+    of_trial = {
+        TrialState.COMPLETE: "completed",
+        TrialState.PRUNED: "pruned",
+        TrialState.FAIL: "failed",
+    }
+    for (attempt, trial), seconds in attempts.seconds_by_outcome(tx, study.study_id).items():
+        lost = attempt is AttemptState.LOST
+        spent["lost" if lost else of_trial.get(TrialState(trial), "running")] += seconds
+    return Usage(
+        device_seconds=sum(spent.values()),
+        saved=trials.saved_seconds(tx, study.study_id),
+        **spent,
+    )
