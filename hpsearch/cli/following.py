@@ -1,0 +1,36 @@
+"""Watching a study to its end, and what is said then."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hpsearch.client.client import Client
+    from hpsearch.spec.views import StudyView
+
+POLL_S = 0.7  # a look costs the server a few milliseconds and must not slow training
+
+
+def follow(client: "Client", name: str, *, as_json: bool) -> "StudyView":
+    """Show the study until it has ended, and return it."""
+    from hpsearch.cli.console import stdout
+    from hpsearch.cli.progress import make_display
+    from hpsearch.client.follow import Follower
+
+    display = make_display(stdout(), as_json=as_json)
+    follower = Follower(client, name, curves=not as_json)
+    with display:
+        for look in client.looks(follower.look, poll_s=POLL_S):
+            display.show(look)
+            if look.study.state.has_ended:
+                return look.study
+    raise AssertionError("looks() never ends by itself")  # pragma: no cover
+
+
+def follow_to_summary(client: "Client", name: str, *, as_json: bool) -> "StudyView":
+    """Show the study until it has ended, then its summary."""
+    from hpsearch.cli.console import stdout
+    from hpsearch.cli.summary import print_summary
+
+    study = follow(client, name, as_json=as_json)
+    if not as_json:
+        print_summary(stdout(), client, study)
+    return study

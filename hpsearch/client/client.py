@@ -1,0 +1,346 @@
+"""The service from Python: every call of the API as a method, every answer as a frozen view."""
+
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from hpsearch.client.decode import View, decode, decode_epoch
+from hpsearch.client.definitions import Draft, Source, read_draft
+from hpsearch.client.discovery import find_address, find_token
+from hpsearch.client.http import Connection
+from hpsearch.client.submission import Submission, hand_in
+from hpsearch.errors import InvalidDefinition, StudyNotFound, Unavailable
+from hpsearch.settings import Settings
+from hpsearch.spec.states import Origin, StudyState, TrialState
+from hpsearch.spec.views import EpochView, StudyView, TrialSummary, TrialView
+
+PAGE_SIZE = 200
+OUTAGE_S = 60.0  # a restart of the server takes seconds; longer than this is worth telling
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """A definition that would be accepted.
+
+    Attributes:
+        definition: With all defaults filled in.
+        size: Number of points of the search space; None if it is infinite.
+        warnings: What may not be meant so.
+    """
+
+    definition: dict[str, Any]
+    size: int | None
+    warnings: tuple[str, ...]
+
+
+class Client:
+    """A server of this product.
+
+    ``Client()`` finds the server: ``HPSEARCH_URL`` and ``HPSEARCH_TOKEN`` if they are set, else
+    the one that runs on the data folder of this machine. Errors are those of
+    ``hpsearch.errors``; a server that does not answer is
+    :class:`~hpsearch.errors.Unavailable`. Every call may be repeated safely and is repeated, with
+    growing waits, when its answer is lost.
+
+    Args:
+        url: Where the server listens.
+        token: What it is shown; default: the configured one, or the data folder's.
+        timeout_s: Longest wait for one answer.
+        transport: Replaces the network in tests.
+        sleep: Waits between two tries and two looks.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        timeout_s: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if url is None:
+            address = find_address(Settings())
+            url, token = address.url, token or address.token
+        elif token is None:
+            token = find_token(Settings(), url)
+        self.url = url.rstrip("/")
+        self.token = token
+        self._sleep = sleep
+        self._connection = Connection(self.url, token, timeout_s, transport, sleep)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connection.close()
+
+    # studies
+
+    def submit(self, definition: Source, *, new: bool = False) -> StudyView:
+        """Create a study, or attach to the one of this name and definition (and resume it).
+
+        Args:
+            definition: A mapping, YAML or JSON text, or the path of a file.
+            new: Never attach; if the name is taken, append ``-2``, ``-3`` and so on.
+
+        Raises:
+            InvalidDefinition: All its wrong fields.
+            NameTaken: The name belongs to a study with another definition.
+        """
+        return self.hand_in(read_draft(definition), new=new).study
+
+    def hand_in(self, draft: Draft, *, new: bool = False) -> Submission:
+        """Do as :meth:`submit`, and tell whether the study is new."""
+        return hand_in(self, draft, new=new)
+
+    def create(self, draft: Draft, *, idempotency_key: str | None = None) -> StudyView:
+        """Create a study, exactly one, however often the request has to be sent.
+
+        Raises:
+            NameTaken: A study has this name, whatever its definition.
+        """
+        body, media_type = draft.body()
+        answer = self._connection.request(
+            "POST",
+            "/v1/studies",
+            body=body,
+            headers={
+                "content-type": media_type,
+                "idempotency-key": idempotency_key or uuid.uuid4().hex,
+            },
+        )
+        return decode(StudyView, answer)
+
+    def validate(self, definition: Source) -> Validation:
+        """Return what the definition means, and create nothing.
+
+        Raises:
+            InvalidDefinition: All its wrong fields.
+        """
+        return self.check(read_draft(definition))
+
+    def check(self, draft: Draft) -> Validation:
+        """Do as :meth:`validate` with what was read already."""
+        try:
+            return self._validate(draft)
+        except InvalidDefinition as error:
+            raise draft.located(error) from None
+
+    def normalise(self, draft: Draft) -> dict[str, Any]:
+        """Return the definition with all defaults filled in."""
+        return self._validate(draft).definition
+
+    def _validate(self, draft: Draft) -> Validation:
+        body, media_type = draft.body()
+        answer = self._connection.request(
+            "POST", "/v1/studies:validate", body=body, headers={"content-type": media_type}
+        )
+        return decode(Validation, answer)
+
+    def studies(
+        self, *, state: StudyState | str | None = None, tag: str | None = None
+    ) -> Iterator[StudyView]:
+        """Yield all studies, page by page, newest first as the server orders them."""
+        return self._pages("/v1/studies", "studies", StudyView, {"state": state, "tag": tag})
+
+    def study(self, name: str) -> StudyView:
+        """Return one study.
+
+        Raises:
+            StudyNotFound: There is none of this name.
+        """
+        return decode(StudyView, self._connection.request("GET", _study(name)))
+
+    def wait(
+        self,
+        name: str,
+        *,
+        on_update: Callable[[StudyView], None] | None = None,
+        poll_s: float = 1.0,
+    ) -> StudyView:
+        """Return the study once it has ended, whatever its end.
+
+        Args:
+            name: The study.
+            on_update: Called with the study at first and whenever it has changed.
+            poll_s: Time between two looks.
+
+        Raises:
+            Unavailable: The server was gone for a minute.
+        """
+        seen: StudyView | None = None
+        for study in self.looks(lambda: self.study(name), poll_s=poll_s):
+            if on_update is not None and study != seen:
+                on_update(study)
+            seen = study
+            if study.state.has_ended:
+                break
+        if seen is None:  # pragma: no cover - looks() yields before it ends
+            raise StudyNotFound(name)
+        return seen
+
+    def looks(self, look: Callable[[], View], *, poll_s: float) -> Iterator[View]:
+        """Yield ``look()`` again and again; a server that restarts in between is waited for.
+
+        Raises:
+            Unavailable: The server was gone for a minute.
+        """
+        answered_at = time.monotonic()
+        has_answered = False
+        while True:
+            try:
+                value = look()
+            except Unavailable:
+                if not has_answered or time.monotonic() - answered_at > OUTAGE_S:
+                    raise
+            else:
+                answered_at, has_answered = time.monotonic(), True
+                yield value
+            self._sleep(poll_s)
+
+    def pause(self, name: str) -> StudyView:
+        """Hand running trials back at their epoch's end; nothing is lost."""
+        return self._verb(name, "pause")
+
+    def resume(self, name: str) -> StudyView:
+        """Let a PAUSED, STOPPING or STOPPED study go on."""
+        return self._verb(name, "resume")
+
+    def stop(self, name: str) -> StudyView:
+        """Start no more trials; running ones finish."""
+        return self._verb(name, "stop")
+
+    def cancel(self, name: str) -> StudyView:
+        """End the study by the running epochs' end."""
+        return self._verb(name, "cancel")
+
+    def delete(self, name: str) -> None:
+        """Delete the study with its trials and artifacts.
+
+        Raises:
+            WrongState: It is still ACTIVE.
+        """
+        self._connection.request("DELETE", _study(name))
+
+    # trials
+
+    def trials(
+        self,
+        name: str,
+        *,
+        state: TrialState | str | None = None,
+        origin: Origin | str | None = None,
+        order_by: str = "number",
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[TrialSummary]:
+        """Yield the trials of a study, page by page.
+
+        Args:
+            name: The study.
+            state: Only those in this state.
+            origin: Only those whose point came from there.
+            order_by: ``number``, ``-number``, ``value`` (best first) or ``-value``.
+            page_size: Trials fetched at once.
+        """
+        query = {"state": state, "origin": origin, "order_by": order_by}
+        path = f"{_study(name)}/trials"
+        return self._pages(path, "trials", TrialSummary, query, page_size)
+
+    def trial(self, name: str, number: int) -> TrialView:
+        """Return one trial with its config and its attempts."""
+        answer = self._connection.request("GET", f"{_study(name)}/trials/{int(number)}")
+        return decode(TrialView, answer)
+
+    def epochs(self, name: str, number: int) -> list[EpochView]:
+        """Return everything measured in every epoch of one trial."""
+        rows = self._rows(f"{_study(name)}/trials/{int(number)}/epochs", "epochs", {}, 1000)
+        return [decode_epoch(row, number) for row in rows]
+
+    def curves(
+        self,
+        name: str,
+        *,
+        numbers: Sequence[int] | None = None,
+        metric: str | None = None,
+        points: int | None = None,
+    ) -> list[EpochView]:
+        """Return epochs of many trials of a study.
+
+        Args:
+            name: The study.
+            numbers: Only of these trials.
+            metric: Only this metric.
+            points: At most this many epochs a trial, its first and last among them.
+        """
+        query = {"number": numbers, "metric": metric, "points": points}
+        rows = self._rows(f"{_study(name)}/epochs", "epochs", query, None)
+        return [decode_epoch(row) for row in rows]
+
+    def best_trials(self, name: str) -> list[TrialSummary]:
+        """Return the best trial, or the Pareto front where there are several objectives."""
+        path = f"{_study(name)}/best-trials"
+        return list(self._pages(path, "trials", TrialSummary, {}, None))
+
+    # the service
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON schema of a study definition."""
+        return decode(dict[str, Any], self._connection.request("GET", "/v1/schema"))
+
+    def health(self) -> dict[str, Any]:
+        """Return what the server says of itself; needs no token."""
+        return decode(dict[str, Any], self._connection.request("GET", "/healthz"))
+
+    def login_link(self) -> str:
+        """Return the address that opens the pages in a browser, the token included."""
+        return f"{self.url}/login?token={self.token}" if self.token else self.url
+
+    def _verb(self, name: str, verb: str) -> StudyView:
+        return decode(StudyView, self._connection.request("POST", f"{_study(name)}:{verb}"))
+
+    def _pages(
+        self,
+        path: str,
+        key: str,
+        view: type[View],
+        query: Mapping[str, Any],
+        page_size: int | None = PAGE_SIZE,
+    ) -> Iterator[View]:
+        for row in self._rows(path, key, query, page_size):
+            yield decode(view, row)
+
+    def _rows(
+        self, path: str, key: str, query: Mapping[str, Any], page_size: int | None
+    ) -> Iterator[dict[str, Any]]:
+        page_token: str | None = None
+        while True:
+            params = {**query, "limit": page_size, "page_token": page_token}
+            page = self._connection.request("GET", path, params=params)
+            yield from page[key]
+            page_token = page.get("next_page_token")
+            if page_token is None:
+                return
+
+
+def _study(name: str) -> str:
+    # a name no study can have must not reach the path, where it could mean something else
+    if not _NAME.fullmatch(name):
+        raise StudyNotFound(name)
+    return f"/v1/studies/{name}"

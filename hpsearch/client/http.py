@@ -1,0 +1,156 @@
+"""One server over HTTP: retried requests, and its errors as exceptions."""
+
+import ipaddress
+import json
+import random
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+import httpx
+
+from hpsearch.client.decode import parse_json
+from hpsearch.client.problems import error_from_problem, error_from_status
+from hpsearch.errors import Unauthorized, Unavailable
+
+N_TRIES = 5  # waits 0.1, 0.2, 0.4, 0.8 s in between, plus jitter: rides out a blip, not an outage
+FIRST_WAIT_S = 0.1
+CONNECT_S = 5.0  # a host that takes longer to accept is taken for absent
+WORTH_RETRYING = frozenset({429, 502, 503, 504})
+
+
+class Connection:
+    """Sends requests to one server until they are answered.
+
+    Every call of the API is safe to repeat (a POST that creates carries an idempotency key), so
+    a request whose answer was lost is simply sent again.
+
+    Args:
+        url: Where the server listens, such as ``http://127.0.0.1:8000``.
+        token: Sent as bearer token, or None.
+        timeout_s: Longest wait for one answer.
+        transport: Replaces the network in tests.
+        sleep: Waits between two tries.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        timeout_s: float,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._sleep = sleep
+        headers = {"user-agent": f"hpsearch/{version('hpsearch')}", "accept": "application/json"}
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers=headers,
+            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_S)),
+            transport=transport,
+            trust_env=not is_loopback(self.url),  # a proxy cannot reach this machine's loopback
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Return the JSON of the answer, None if it has none.
+
+        Args:
+            method: The HTTP verb.
+            path: From ``/v1`` on, already quoted.
+            params: Query parameters; None values are left out.
+            body: Bytes or text as they are (name their type in ``headers``), else sent as JSON.
+            headers: Further headers.
+
+        Raises:
+            HpsearchError: What the server raised, by its problem's type.
+            Unavailable: No answer after all tries.
+        """
+        request = self._http.build_request(
+            method,
+            path,
+            params={name: value for name, value in (params or {}).items() if value is not None},
+            content=body if body is None or isinstance(body, bytes | str) else _to_json(body),
+            headers={"content-type": "application/json", **(headers or {})}
+            if body is not None
+            else headers,
+        )
+        response, n_tried = self._answer(request)
+        if method == "DELETE" and n_tried > 0 and response.status_code == 404:
+            return None  # an earlier try got through, its answer did not
+        return _read(response, self.url)
+
+    def _answer(self, request: httpx.Request) -> tuple[httpx.Response, int]:
+        n_tried = 0
+        while True:
+            is_last = n_tried == N_TRIES - 1
+            try:
+                response = self._http.send(request)
+            except httpx.TransportError as error:
+                if is_last:
+                    raise self._unreachable(error) from error
+            else:
+                if is_last or response.status_code not in WORTH_RETRYING:
+                    return response, n_tried
+            self._wait(n_tried)
+            n_tried += 1
+
+    def _wait(self, n_tried: int) -> None:
+        self._sleep(FIRST_WAIT_S * 2**n_tried * random.uniform(1.0, 1.5))  # noqa: S311 - jitter
+
+    def _unreachable(self, error: httpx.TransportError) -> Unavailable:
+        why = str(error) or type(error).__name__
+        return Unavailable(
+            f"no answer from {self.url} ({why}): start a server with `hpsearch up`, "
+            "or set HPSEARCH_URL to where one runs"
+        )
+
+
+def _read(response: httpx.Response, url: str) -> Any:
+    if response.is_success and not response.content:
+        return None
+    media_type = response.headers.get("content-type", "").split(";")[0].strip()
+    try:
+        value = parse_json(response.content) if media_type.endswith("json") else None
+    except ValueError:
+        value = None
+    if response.is_success and value is not None:
+        return value
+    error = (
+        error_from_problem(response.status_code, value)
+        if isinstance(value, dict)
+        else error_from_status(response.status_code, media_type or "no content type")
+    )
+    if isinstance(error, Unauthorized):
+        error.args = (f"{error}: set HPSEARCH_TOKEN to a token of {url}",)
+    raise error
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether ``url`` names this machine."""
+    host = httpx.URL(url).host
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _to_json(body: Any) -> bytes:
+    return json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
