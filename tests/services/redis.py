@@ -1,7 +1,6 @@
 """A Redis for the tests, always one of their own."""
 
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 import redis
 
 from tests.services.guarded import NoServerError, Programs, guarded, new_folder
+from tests.services.sockets import free_port
 
 PASSWORD = "redis-of-the-tests"
 
@@ -58,9 +58,7 @@ def redis_program() -> Path:
 def own_redis() -> Iterator[RedisServer]:
     """Start a Redis in a folder of its own for as long as the block lasts."""
     program, folder = redis_program(), new_folder("rd")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = RedisServer(
         url=f"unix://:{PASSWORD}@{folder}/redis.sock",
         tcp_url=f"redis://:{PASSWORD}@127.0.0.1:{port}/0",
