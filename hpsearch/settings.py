@@ -1,11 +1,17 @@
 """How a process runs: the environment, read once at each entry point."""
 
+import hashlib
+import os
+import tempfile
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 import platformdirs
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_LONGEST_SOCKET_PATH = 100  # bytes; the kernel takes 107, Redis adds a suffix while it binds
 
 
 class Settings(BaseSettings):
@@ -53,8 +59,12 @@ class Settings(BaseSettings):
     turn_s: float = Field(60.0, gt=0, le=86_400, description="time slice of a turn, s")
     max_dataset_mb: int = Field(1024, ge=1, description="largest data set upload, MB")
     max_definition_kb: int = Field(1024, ge=1, description="largest study definition, kB")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    log_format: Literal["console", "json"] = "console"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="lowest level that is logged"
+    )
+    log_format: Literal["console", "json"] = Field(
+        "console", description="console for people, json for collectors"
+    )
 
     @field_validator(
         "database_url",
@@ -83,12 +93,20 @@ class Settings(BaseSettings):
         """The Redis to use, the bundled server's socket if none is configured."""
         if self.redis_url is not None:
             return self.redis_url.get_secret_value()
-        return f"unix://{self.redis_socket}"
+        return f"unix://{quote(str(self.redis_socket))}"
 
     @property
     def redis_socket(self) -> Path:
-        """Where the bundled Redis server listens."""
-        return self.data_dir.resolve() / "run" / "redis.sock"
+        """Where the bundled Redis server listens.
+
+        In the data folder; if that path is too long for a socket, in a short folder of its own
+        under the system's temporary folder, the same for every process of this data folder.
+        """
+        path = self.data_dir.resolve() / "run" / "redis.sock"
+        if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+            return path
+        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"hpsearch-{os.getuid()}-{digest}" / "redis.sock"
 
     @property
     def resolved_datasets_dir(self) -> Path:
@@ -114,3 +132,18 @@ class Settings(BaseSettings):
     def is_embedded(self) -> bool:
         """Whether this process belongs to a cluster of one machine on embedded defaults."""
         return self.database_url is None
+
+    def environment(self, **others: str) -> dict[str, str]:
+        """Return the environment for a child process that is to read these same settings.
+
+        Args:
+            others: Settings by field name that differ in the child, as text.
+        """
+        values = {"data_dir": str(self.data_dir.resolve())}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if value is not None and name not in values:
+                is_secret = isinstance(value, SecretStr)
+                values[name] = value.get_secret_value() if is_secret else str(value)
+        named = {f"HPSEARCH_{name.upper()}": text for name, text in {**values, **others}.items()}
+        return {**os.environ, **named}  # noqa: TID251 - the one place that knows the environment
