@@ -45,9 +45,7 @@ def read_idx(path: Path, shape: tuple[int | None, ...]) -> tuple[NDArray[np.uint
             raise DamagedFile(f"its compression is damaged: {error}") from error
 
 
-def _parse(
-    file: BinaryIO, shape: tuple[int | None, ...]
-) -> tuple[NDArray[np.uint8], str]:
+def _parse(file: BinaryIO, shape: tuple[int | None, ...]) -> tuple[NDArray[np.uint8], str]:
     magic = _read_exactly(file, 4)
     if magic != bytes([0, 0, _UINT8, len(shape)]):
         raise DamagedFile(

@@ -1,0 +1,134 @@
+"""The activation functions of hidden layers, with their derivatives."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+_LEAK = 0.01  # torch's and the contract's
+
+
+class Activation(ABC):
+    """One function, applied in place where that is possible.
+
+    ``keeps_zero`` says that f(0) = 0, so that padding stays zero by itself; the others need a
+    mask on their output.
+    """
+
+    keeps_zero: ClassVar[bool] = True
+
+    @abstractmethod
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the output, and what :meth:`backward` needs; ``z`` may be overwritten."""
+
+    @abstractmethod
+    def backward(self, d: Tensor, saved: Tensor) -> Tensor:
+        """Return the gradient of the input, given that of the output."""
+
+    @abstractmethod
+    def plain(self) -> nn.Module:
+        """Return torch's own module of this function."""
+
+
+class Relu(Activation):
+    """max(z, 0)."""
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the output twice: it tells where the gradient passes."""
+        h = z.relu_()
+        return h, h
+
+    def backward(self, d: Tensor, saved: Tensor) -> Tensor:
+        """Let the gradient pass where the output is positive."""
+        return torch.ops.aten.threshold_backward(d, saved, 0)  # type: ignore[no-any-return] # untyped torch.ops
+
+    def plain(self) -> nn.Module:
+        """Return ``nn.ReLU``."""
+        return nn.ReLU()
+
+
+class LeakyRelu(Activation):
+    """z, or 0.01 z where it is negative."""
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the output twice: it has the sign of the input."""
+        h = nn.functional.leaky_relu_(z, _LEAK)
+        return h, h
+
+    def backward(self, d: Tensor, saved: Tensor) -> Tensor:
+        """Scale the gradient where the output is negative."""
+        return torch.ops.aten.leaky_relu_backward(d, saved, _LEAK, True)  # type: ignore[no-any-return] # untyped torch.ops
+
+    def plain(self) -> nn.Module:
+        """Return ``nn.LeakyReLU``."""
+        return nn.LeakyReLU(_LEAK)
+
+
+class Tanh(Activation):
+    """The hyperbolic tangent."""
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the output twice: it gives the derivative."""
+        h = z.tanh_()
+        return h, h
+
+    def backward(self, d: Tensor, saved: Tensor) -> Tensor:
+        """Multiply by 1 - h²."""
+        return torch.ops.aten.tanh_backward(d, saved)  # type: ignore[no-any-return] # untyped torch.ops
+
+    def plain(self) -> nn.Module:
+        """Return ``nn.Tanh``."""
+        return nn.Tanh()
+
+
+class Sigmoid(Activation):
+    """1 / (1 + exp(-z)), a half at zero: padding needs a mask."""
+
+    keeps_zero = False
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the output twice: it gives the derivative.
+
+        Written out, because torch.sigmoid rounds an element by its place in the tensor.
+        """
+        h = z.neg_().exp_().add_(1).reciprocal_()
+        return h, h
+
+    def backward(self, d: Tensor, saved: Tensor) -> Tensor:
+        """Multiply by h (1 - h)."""
+        return torch.ops.aten.sigmoid_backward(d, saved)  # type: ignore[no-any-return] # untyped torch.ops
+
+    def plain(self) -> nn.Module:
+        """Return ``nn.Sigmoid``."""
+        return nn.Sigmoid()
+
+
+class Gelu(Activation):
+    """z Φ(z), exact, not by tanh."""
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the output, and the input kept for the derivative."""
+        return nn.functional.gelu(z), z
+
+    def backward(self, d: Tensor, saved: Tensor) -> Tensor:
+        """Multiply by Φ(z) + z φ(z)."""
+        return torch.ops.aten.gelu_backward(d, saved)  # type: ignore[no-any-return] # untyped torch.ops
+
+    def plain(self) -> nn.Module:
+        """Return ``nn.GELU``."""
+        return nn.GELU()
+
+
+_ACTIVATIONS: dict[str, type[Activation]] = {
+    "relu": Relu,
+    "leaky_relu": LeakyRelu,
+    "tanh": Tanh,
+    "sigmoid": Sigmoid,
+    "gelu": Gelu,
+}
+
+
+def activation(name: str) -> Activation:
+    """Return the activation of that name."""
+    return _ACTIVATIONS[name]()

@@ -1,0 +1,39 @@
+"""How many lanes pay: a table until the planner measures the device.
+
+On one CPU core fusion gains while the stack of weights stays in the second-level cache and
+loses beyond it; on a GPU it gains until the device is busy, and memory is the limit. The
+figures are those of narrow and wide perceptrons on images of 28x28 pixels.
+"""
+
+from typing import Literal
+
+import torch
+
+from hpsearch.layers.stack import Shapes
+
+Lanes = int | Literal["auto"]
+
+_CPU_TOTAL = 8  # the first question is asked before any width is known
+_GPU_TOTAL = 64
+_CPU_PARAMETERS = ((120_000, 8), (220_000, 4))  # up to so many weights a lane: so many lanes
+_CPU_WIDE = 2
+_GPU_PARAMETERS = ((120_000, 128), (600_000, 64), (10_000_000, 16))
+_GPU_WIDE = 4
+
+
+def most_lanes(lanes: Lanes, device: torch.device) -> int:
+    """Return how many lanes a run may hold before any of them is known."""
+    if lanes != "auto":
+        return lanes
+    return _CPU_TOTAL if device.type == "cpu" else _GPU_TOTAL
+
+
+def pack_lanes(lanes: Lanes, device: torch.device, shapes: Shapes) -> int:
+    """Return how many lanes of these parameter shapes one pack should hold."""
+    if lanes != "auto":
+        return lanes
+    n_weights = sum(shape[0] * (shape[1] if len(shape) > 1 else 1) for shape in shapes.values())
+    table, wide = (
+        (_CPU_PARAMETERS, _CPU_WIDE) if device.type == "cpu" else (_GPU_PARAMETERS, _GPU_WIDE)
+    )
+    return next((most for limit, most in table if n_weights <= limit), wide)
