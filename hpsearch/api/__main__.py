@@ -1,0 +1,33 @@
+"""``python -m hpsearch.api``: serve the API until told to stop."""
+
+import contextlib
+import sys
+
+from pydantic import ValidationError
+
+from hpsearch.api.app import create_app
+from hpsearch.api.server import make_server
+from hpsearch.logs import configure_logs
+from hpsearch.settings import Settings
+
+DEFAULT_PORT = 8000
+
+
+def main() -> int:
+    """Serve; return the exit code."""
+    try:
+        settings = Settings()
+        configure_logs(settings.log_level, settings.log_format)
+        app = create_app(settings)
+    except (ValidationError, ValueError) as error:
+        sys.stderr.write(f"hpsearch: these settings cannot work: {error}\n")
+        return 2
+    port = DEFAULT_PORT if settings.port is None else settings.port
+    server = make_server(app, settings.host, port)
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after a clean end
+        server.run()
+    return 0 if server.started else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

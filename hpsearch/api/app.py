@@ -1,0 +1,79 @@
+"""The app: every route, behind the same four layers."""
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from hpsearch.api.auth import Gate, TokenBook
+from hpsearch.api.dashboard import DASHBOARD_PREFIXES, Dashboard
+from hpsearch.api.envelope import Envelope
+from hpsearch.api.errors import problem
+from hpsearch.api.janitor import JanitorThread
+from hpsearch.api.lifespan import N_THREADS, lifespan_of
+from hpsearch.api.limits import BodyLimit
+from hpsearch.api.methods import allowed_methods
+from hpsearch.api.openapi import VERSION, describe
+from hpsearch.api.pages import docs, login, study_pages
+from hpsearch.api.pages.failure import failure_page, wants_page
+from hpsearch.api.routes import epochs, health, schema, studies, trials, workers
+from hpsearch.api.services import Services
+from hpsearch.catalog import installed_catalog
+from hpsearch.queue.doorbell import Doorbell
+from hpsearch.settings import Settings
+from hpsearch.storage.database import Database
+from hpsearch.studies.tokens import admin_token
+
+
+def create_app(
+    settings: Settings, database: Database | None = None, doorbell: Doorbell | None = None
+) -> FastAPI:
+    """Return the app that serves the API and the pages.
+
+    Nothing is connected to before the first request; the janitor runs while the app's lifespan
+    does.
+
+    Args:
+        settings: How this process runs.
+        database: Replaces the configured one.
+        doorbell: Replaces the configured one.
+    """
+    database = database or Database(settings.resolved_database_url, pool_size=N_THREADS)
+    doorbell = doorbell or Doorbell(settings.resolved_redis_url)
+    services = Services(
+        database=database,
+        doorbell=doorbell,
+        catalog=installed_catalog(),
+        tokens=TokenBook(admin_token(settings), database),
+        janitor=JanitorThread(database, doorbell, lease_s=settings.lease_s),
+        artifacts_dir=settings.resolved_artifacts_dir,
+    )
+    app = FastAPI(
+        title="hpsearch",
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan_of(services),
+        exception_handlers={HTTPException: _refuse, RequestValidationError: _refuse},
+    )
+    app.state.services = services
+    for noun in (studies, trials, epochs, schema, workers, health, study_pages, login, docs):
+        app.include_router(noun.router)
+    dashboard = Dashboard(database)
+    for prefix in DASHBOARD_PREFIXES:
+        app.mount(prefix, dashboard)
+    describe(app)
+    # the last one added is the outermost
+    app.add_middleware(Gate, book=services.tokens)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_definition_kb * 1024)
+    app.add_middleware(Envelope)
+    return app
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        allowed = allowed_methods(request.app, request.scope)
+        if allowed:
+            error = HTTPException(405, headers={"Allow": ", ".join(allowed)})
+    response = problem(error, request.scope)
+    return failure_page(request, response) if wants_page(request) else response

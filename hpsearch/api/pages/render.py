@@ -1,0 +1,89 @@
+"""Templates to answers: escaped, without scripts, styled by one sheet."""
+
+import base64
+import hashlib
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+from starlette.responses import HTMLResponse
+
+_PACKAGE = "hpsearch.api.pages"
+
+
+def render_page(
+    template: str,
+    context: Mapping[str, Any],
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> HTMLResponse:
+    """Return a page.
+
+    Its content security policy allows the one style sheet (inline, by its hash), inline images
+    and forms to this server; no script runs.
+    """
+    text = _environment().get_template(template).render(context)
+    policy = (
+        f"default-src 'none'; style-src '{_style_hash()}'; img-src data:; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+    return HTMLResponse(
+        text, status, headers={**(headers or {}), "Content-Security-Policy": policy}
+    )
+
+
+def number(value: float | None) -> str:
+    """Return a number to four digits, or a dash."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool | str):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as ``1 h 05 min``, ``3 min 20 s`` or ``4.2 s``."""
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest_s = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest_s:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def moment(at: datetime | None) -> str:
+    """Return a time to the second, in UTC."""
+    return "–" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader(_PACKAGE),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, duration=duration, moment=moment)
+    environment.globals["style"] = Markup(_style())  # noqa: S704 - our own file
+    return environment
+
+
+@cache
+def _style() -> str:
+    return files(_PACKAGE).joinpath("static", "app.css").read_text(encoding="utf-8")
+
+
+@cache
+def _style_hash() -> str:
+    digest = hashlib.sha256(_style().encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"

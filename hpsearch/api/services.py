@@ -1,0 +1,50 @@
+"""What the routes work with, made once per process."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from hpsearch.api.auth import Identity, TokenBook
+from hpsearch.api.janitor import JanitorThread
+from hpsearch.queue.doorbell import Doorbell
+from hpsearch.spec.catalog import Catalog
+from hpsearch.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a request may need beside itself.
+
+    Attributes:
+        database: The truth.
+        doorbell: Where workers are called.
+        catalog: Plugins a definition may name.
+        tokens: Tells whose token it is.
+        janitor: Runs in the background; a nudge makes it look at once.
+        artifacts_dir: Where checkpoints and models of studies are kept.
+    """
+
+    database: Database
+    doorbell: Doorbell
+    catalog: Catalog
+    tokens: TokenBook
+    janitor: JanitorThread
+    artifacts_dir: Path
+
+
+def get_services(request: Request) -> Services:
+    """Return the services of the app that handles this request."""
+    services: Services = request.app.state.services
+    return services
+
+
+def get_identity(request: Request) -> Identity:
+    """Return who sends this request; the gate has checked it."""
+    identity: Identity = request.state.identity
+    return identity
+
+
+ServicesOf = Annotated[Services, Depends(get_services)]
+IdentityOf = Annotated[Identity, Depends(get_identity)]

@@ -1,0 +1,204 @@
+"""The shapes of answers as OpenAPI shows them; ``wire.py`` makes them from the views."""
+
+from datetime import datetime
+from typing import Annotated, Any, NotRequired
+
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
+
+from hpsearch.spec.states import AttemptState, FailureKind, Origin, StudyState, TrialState
+
+Nonfinite = Annotated[
+    dict[str, str], Field(description="numbers that JSON cannot write, by name: inf, -inf, nan")
+]
+Metrics = Annotated[dict[str, Any], Field(description="values by metric")]
+
+
+class Counts(TypedDict):
+    """How many trials stand where."""
+
+    waiting: int
+    running: int
+    complete: int
+    pruned: int
+    fail: int
+
+
+class Progress(TypedDict):
+    """How far a study has come; ``fraction`` is the furthest of all limits."""
+
+    finished: int
+    max_trials: int | None
+    fraction: float | None
+    eta_s: float | None
+
+
+class Usage(TypedDict):
+    """Device-seconds; the first is the sum of the next five, ``saved`` is an estimate."""
+
+    device_seconds: float
+    completed: float
+    pruned: float
+    failed: float
+    lost: float
+    running: float
+    saved: float
+
+
+class Failure(TypedDict):
+    """Why a trial failed."""
+
+    kind: FailureKind
+    message: str
+
+
+class Pruned(TypedDict):
+    """Why a trial was pruned."""
+
+    rule: str
+    epoch: int
+    value: float | None
+    threshold: float | None
+    nonfinite: NotRequired[Nonfinite]
+
+
+class Attempt(TypedDict):
+    """One try at training a trial."""
+
+    number: int
+    state: AttemptState
+    worker: str
+    device: str
+    precision: str
+    started_at: datetime
+    finished_at: datetime | None
+    device_seconds: float
+
+
+class TrialInList(TypedDict):
+    """A trial as lists show it."""
+
+    number: int
+    state: TrialState
+    origin: Origin
+    params: dict[str, Any]
+    values: Metrics | None
+    test: Metrics | None
+    epochs: int
+    best_epoch: int | None
+    stopped_early: bool
+    n_parameters: int | None
+    device_seconds: float
+    failure: Failure | None
+    pruned: Pruned | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class Trial(TrialInList):
+    """A trial with every value it trains with and its attempts."""
+
+    config: dict[str, Any] | None
+    attempts: list[Attempt]
+
+
+class Study(TypedDict):
+    """A study."""
+
+    name: str
+    state: StudyState
+    state_reason: str | None
+    definition: Annotated[dict[str, Any], Field(description="with all defaults filled in")]
+    description: str
+    tags: list[str]
+    counts: Counts
+    best_trials: list[TrialInList]
+    progress: Progress
+    usage: Usage
+    warnings: list[str]
+    owner: str
+    weight: float
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+
+
+@with_config(ConfigDict(extra="allow"))
+class Epoch(TypedDict):
+    """An epoch, from 1, with all its metrics; ``number`` is the trial's, in many trials' lists."""
+
+    epoch: int
+    number: NotRequired[int]
+    nonfinite: NotRequired[Nonfinite]
+
+
+class Validation(TypedDict):
+    """A definition that would be accepted."""
+
+    definition: Annotated[dict[str, Any], Field(description="with all defaults filled in")]
+    size: Annotated[int | None, Field(description="points of the space; null if infinite")]
+    warnings: list[str]
+
+
+class StudyList(TypedDict):
+    """A page of studies."""
+
+    studies: list[Study]
+    next_page_token: str | None
+
+
+class TrialList(TypedDict):
+    """A page of trials."""
+
+    trials: list[TrialInList]
+    next_page_token: str | None
+
+
+class EpochList(TypedDict):
+    """A page of epochs."""
+
+    epochs: list[Epoch]
+    next_page_token: str | None
+
+
+class WorkerList(TypedDict):
+    """The workers."""
+
+    workers: list[dict[str, Any]]
+    next_page_token: str | None
+
+
+class Health(TypedDict):
+    """The process answers."""
+
+    status: str
+    version: str
+
+
+class Readiness(TypedDict):
+    """What the process needs answers too."""
+
+    status: str
+    checks: dict[str, str]
+
+
+class FieldProblem(TypedDict):
+    """One wrong field."""
+
+    loc: Annotated[list[str | int], Field(description="keys and indexes as you wrote them")]
+    msg: str
+    input: Any
+    line: NotRequired[int]
+
+
+@with_config(ConfigDict(extra="allow"))
+class Problem(TypedDict):
+    """An error, RFC 9457; further members depend on the type."""
+
+    type: Annotated[str, Field(description="`/problems/<slug>`")]
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: NotRequired[list[FieldProblem]]
