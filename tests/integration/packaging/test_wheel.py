@@ -31,8 +31,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--wheel",
         "--no-isolation",
         "--outdir",
-        folder,
-        ROOT,
+        str(folder),
+        str(ROOT),
     ]
     subprocess.run(command, check=True, capture_output=True)
     (path,) = folder.glob("*.whl")
