@@ -6,7 +6,8 @@
     │   ├── RequestInvalid      (query, path or body of another call)
     │   ├── MalformedBody       (not JSON, not YAML)
     │   ├── BodyTooLarge
-    │   └── UnsupportedMediaType
+    │   ├── UnsupportedMediaType
+    │   └── InvalidSettings     (the environment of a process)
     ├── AccessDenied            the caller brings another token
     │   ├── Unauthorized
     │   └── Forbidden
@@ -119,6 +120,12 @@ class UnsupportedMediaType(InvalidRequest):
     """The content type is not accepted here."""
 
     code = "media-type"
+
+
+class InvalidSettings(InvalidRequest):
+    """A variable of the environment has no valid value."""
+
+    code = "settings-invalid"
 
 
 class AccessDenied(HpsearchError):

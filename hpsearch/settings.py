@@ -8,8 +8,10 @@ from typing import Literal
 from urllib.parse import quote
 
 import platformdirs
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from hpsearch.errors import InvalidSettings
 
 _LONGEST_SOCKET_PATH = 100  # bytes; the kernel takes 107, Redis adds a suffix while it binds
 
@@ -147,3 +149,19 @@ class Settings(BaseSettings):
                 values[name] = value.get_secret_value() if is_secret else str(value)
         named = {f"HPSEARCH_{name.upper()}": text for name, text in {**values, **others}.items()}
         return {**os.environ, **named}  # noqa: TID251 - the one place that knows the environment
+
+
+def read_settings() -> Settings:
+    """Return the settings of this process.
+
+    Raises:
+        InvalidSettings: Names every variable that is wrong, never its value: it may be a secret.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = (
+            f"HPSEARCH_{'.'.join(str(part) for part in e['loc']).upper()}: {e['msg']}"
+            for e in error.errors(include_url=False, include_input=False)
+        )
+        raise InvalidSettings("; ".join(wrong)) from None

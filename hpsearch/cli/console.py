@@ -26,6 +26,22 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 10_000)
 
 
+def say(line: str) -> None:
+    """Print one line of plain text as a result."""
+    stdout().print(line, markup=False, soft_wrap=True)
+
+
+def say_address(url: str, login_link: str) -> None:
+    """Print where to look in a browser.
+
+    The link that logs in carries the token: it goes to a terminal only, never to a log.
+    """
+    if sys.stdout.isatty():
+        say(f"Look at it in a browser: {login_link}")
+    else:
+        say(f"Look at it in a browser: {url} (`hpsearch token link` logs in)")
+
+
 def format_number(value: object) -> str:
     """Return a value in at most four significant digits, counts in full."""
     if value is None:

@@ -141,9 +141,9 @@ def register(app: typer.Typer) -> None:
 
 def _check(draft: "Draft") -> "Validation":
     from hpsearch.client.discovery import running_url
-    from hpsearch.settings import Settings
+    from hpsearch.settings import read_settings
 
-    settings = Settings()
+    settings = read_settings()
     if settings.url or running_url(settings.data_dir):
         from hpsearch.client.client import Client
 

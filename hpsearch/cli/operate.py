@@ -6,10 +6,10 @@ import typer
 def upgrade() -> None:
     """Create or migrate the database's tables, ours and Optuna's."""
     from hpsearch.cli.console import stdout
-    from hpsearch.settings import Settings
+    from hpsearch.settings import read_settings
     from hpsearch.storage import schema
 
-    settings = Settings()
+    settings = read_settings()
     if settings.is_embedded:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     schema.upgrade(settings.resolved_database_url)
@@ -20,9 +20,9 @@ def show() -> None:
     """Print the admin token of this machine's server."""
     from hpsearch.client.discovery import stored_token
     from hpsearch.errors import Unavailable
-    from hpsearch.settings import Settings
+    from hpsearch.settings import read_settings
 
-    settings = Settings()
+    settings = read_settings()
     token = settings.token.get_secret_value() if settings.token else None
     token = token or stored_token(settings.data_dir)
     if token is None:

@@ -22,11 +22,11 @@ def run(path: DefinitionFile, *, new: New = False, as_json: AsJson = False) -> N
     """
     from hpsearch.cli.failures import study_exit_code
     from hpsearch.cli.signals import listen
-    from hpsearch.settings import Settings
+    from hpsearch.settings import read_settings
 
     listen()
     draft = read_definition(path)
-    settings = Settings()
+    settings = read_settings()
     search = _Search(draft, str(path), is_new=new, as_json=as_json)
     address = _running_server(settings)
     study = search.on_server(address) if address is not None else search.on_own_stack(settings)
@@ -79,9 +79,8 @@ class _Search:
         return study
 
     def _to_the_end(self, client: "Client") -> "StudyView":
-        from hpsearch.cli.console import stdout
+        from hpsearch.cli.console import say_address
         from hpsearch.cli.following import follow_to_summary
-        from hpsearch.cli.stack import print_address
 
         with naming(self._path):
             submission = client.hand_in(self._draft, new=self._is_new)
@@ -89,7 +88,7 @@ class _Search:
         self._name = study.name
         self._say(describe(submission))
         if not self._as_json and not study.state.has_ended:
-            print_address(stdout(), client, f"/studies/{study.name}")
+            say_address(f"{client.url}/studies/{study.name}", client.login_link())
         return follow_to_summary(client, study.name, as_json=self._as_json)
 
     def _say_how_to_go_on(self, how: str) -> None:
@@ -99,7 +98,7 @@ class _Search:
             stderr().print(f"\nInterrupted. {self._name} {how}", markup=False)
 
     def _say(self, line: str) -> None:
-        from hpsearch.cli.stack import say
+        from hpsearch.cli.console import say
 
         if not self._as_json:
             say(line)

@@ -23,19 +23,18 @@ def up() -> None:
 
     Studies that were interrupted go on.
     """
-    from hpsearch.cli.console import stdout
-    from hpsearch.cli.failures import EXIT_INTERRUPTED
+    from hpsearch.cli.console import say, say_address
     from hpsearch.cli.signals import listen
-    from hpsearch.cli.stack import print_address, running_stack, say
+    from hpsearch.cli.stack import running_stack
     from hpsearch.client.client import Client
-    from hpsearch.settings import Settings
+    from hpsearch.settings import read_settings
 
     listen()
-    settings = Settings()
+    settings = read_settings()
     try:
         with running_stack(settings) as stack, Client(stack.url, stack.token) as client:
             say(f"hpsearch runs on {stack.url}, its data is in {settings.data_dir}")
-            print_address(stdout(), client)
+            say_address(client.url, client.login_link())
             say("Ctrl-C stops it; studies go on at the next `hpsearch up`.")
             _tell_news(client)
     except KeyboardInterrupt:
@@ -96,7 +95,7 @@ class News:
 
 
 def _tell_news(client: "Client") -> NoReturn:
-    from hpsearch.cli.stack import say
+    from hpsearch.cli.console import say
 
     news = News()
     while True:

@@ -16,7 +16,7 @@ from hpsearch.client.discovery import find_address, find_token
 from hpsearch.client.http import Connection
 from hpsearch.client.submission import Submission, hand_in
 from hpsearch.errors import InvalidDefinition, StudyNotFound, Unavailable
-from hpsearch.settings import Settings
+from hpsearch.settings import read_settings
 from hpsearch.spec.states import Origin, StudyState, TrialState
 from hpsearch.spec.views import EpochView, StudyView, TrialSummary, TrialView
 
@@ -67,10 +67,10 @@ class Client:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if url is None:
-            address = find_address(Settings())
+            address = find_address(read_settings())
             url, token = address.url, token or address.token
         elif token is None:
-            token = find_token(Settings(), url)
+            token = find_token(read_settings(), url)
         self.url = url.rstrip("/")
         self.token = token
         self._sleep = sleep

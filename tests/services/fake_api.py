@@ -286,4 +286,4 @@ def _number(row: dict[str, Any]) -> int:
 
 
 def _value(row: dict[str, Any]) -> float:
-    return float((row["values"] or {"val_accuracy": 0.0})["val_accuracy"])
+    return float((row["values"] or {}).get("val_accuracy", 0.0))
