@@ -24,6 +24,7 @@ def up() -> None:
     Studies that were interrupted go on.
     """
     from hpsearch.cli.console import say, say_address
+    from hpsearch.cli.failures import EXIT_INTERRUPTED
     from hpsearch.cli.signals import listen
     from hpsearch.cli.stack import running_stack
     from hpsearch.client.client import Client

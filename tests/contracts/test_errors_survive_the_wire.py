@@ -34,7 +34,7 @@ WRONG_FIELDS = [FieldError(("model", "hidden_units", 1), "too wide", 70_000, 4)]
 
 def over_the_wire(error: Exception) -> HpsearchError:
     response = problem(error, {"type": "http", "path": "/v1/studies", "method": "POST"})
-    body: dict[str, Any] = parse_json(response.body)
+    body: dict[str, Any] = parse_json(bytes(response.body))
     return error_from_problem(response.status_code, body)
 
 
