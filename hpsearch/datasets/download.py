@@ -19,7 +19,7 @@ _BLOCK_BYTES = 1 << 20
 log = get_logger(__name__)
 
 
-class DownloadFailed(Exception):
+class DownloadFailedError(Exception):
     """No mirror delivered the right file; the message lists what each one did."""
 
 
@@ -39,7 +39,7 @@ def download(
         max_bytes: A longer answer is refused.
 
     Raises:
-        DownloadFailed: No mirror had the right file.
+        DownloadFailedError: No mirror had the right file.
         OSError: The target cannot be written.
     """
     failures: list[str] = []
@@ -52,16 +52,16 @@ def download(
             _fetch(url, target, sha256, max_bytes)
         except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
             failures.append(f"{url}: {error}")
-        except _WrongContent as error:
+        except _WrongContentError as error:
             failures.append(f"{url}: {error}")
         else:
             log.info("dataset_file_downloaded", url=url, path=str(target))
             return
         log.warning("dataset_mirror_failed", url=url, reason=failures[-1])
-    raise DownloadFailed("; ".join(failures) or "no mirrors are known")
+    raise DownloadFailedError("; ".join(failures) or "no mirrors are known")
 
 
-class _WrongContent(Exception):
+class _WrongContentError(Exception):
     pass
 
 
@@ -75,11 +75,13 @@ def _fetch(url: str, target: Path, sha256: frozenset[str], max_bytes: int) -> No
                 while block := response.read(_BLOCK_BYTES):
                     n_bytes += len(block)
                     if n_bytes > max_bytes:
-                        raise _WrongContent(f"longer than the {max_bytes:,} bytes expected")
+                        raise _WrongContentError(f"longer than the {max_bytes:,} bytes expected")
                     digest.update(block)
                     file.write(block)
             if digest.hexdigest() not in sha256:
-                raise _WrongContent(f"wrong checksum {digest.hexdigest()} ({n_bytes:,} bytes)")
+                raise _WrongContentError(
+                    f"wrong checksum {digest.hexdigest()} ({n_bytes:,} bytes)"
+                )
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)

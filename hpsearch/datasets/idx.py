@@ -15,7 +15,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _UINT8 = 0x08
 
 
-class DamagedFile(ValueError):
+class DamagedFileError(ValueError):
     """The file is not the IDX file it should be; the message says what is wrong."""
 
 
@@ -30,7 +30,7 @@ def read_idx(path: Path, shape: tuple[int | None, ...]) -> tuple[NDArray[np.uint
         shape: What the array must look like; None for a size that is free.
 
     Raises:
-        DamagedFile: Anything but a whole, exact IDX file of that shape.
+        DamagedFileError: Anything but a whole, exact IDX file of that shape.
         OSError: The file cannot be read.
     """
     with path.open("rb") as file:
@@ -42,13 +42,13 @@ def read_idx(path: Path, shape: tuple[int | None, ...]) -> tuple[NDArray[np.uint
                     return _parse(cast(BinaryIO, plain), shape)
             return _parse(file, shape)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DamagedFile(f"its compression is damaged: {error}") from error
+            raise DamagedFileError(f"its compression is damaged: {error}") from error
 
 
 def _parse(file: BinaryIO, shape: tuple[int | None, ...]) -> tuple[NDArray[np.uint8], str]:
     magic = _read_exactly(file, 4)
     if magic != bytes([0, 0, _UINT8, len(shape)]):
-        raise DamagedFile(
+        raise DamagedFileError(
             f"its first bytes are {magic.hex()}, an IDX file of unsigned bytes with "
             f"{len(shape)} dimensions starts with 000008{len(shape):02x}"
         )
@@ -56,22 +56,22 @@ def _parse(file: BinaryIO, shape: tuple[int | None, ...]) -> tuple[NDArray[np.ui
     sizes = tuple(int(size) for size in np.frombuffer(header, dtype=">u4"))
     if any(want is not None and want != got for want, got in zip(shape, sizes, strict=True)):
         wanted = tuple("any" if size is None else size for size in shape)
-        raise DamagedFile(f"its header announces the shape {sizes}, expected {wanted}")
+        raise DamagedFileError(f"its header announces the shape {sizes}, expected {wanted}")
     n_bytes = math.prod(sizes)
     if not 0 < n_bytes <= _MAX_BYTES:
-        raise DamagedFile(f"its header announces {n_bytes:,} bytes")
+        raise DamagedFileError(f"its header announces {n_bytes:,} bytes")
     payload = file.read(n_bytes + 1)
     if len(payload) != n_bytes:
         more_or_less = "more" if len(payload) > n_bytes else f"only {len(payload):,}"
-        raise DamagedFile(f"its header announces {n_bytes:,} bytes, there are {more_or_less}")
+        raise DamagedFileError(f"its header announces {n_bytes:,} bytes, there are {more_or_less}")
     digest = hashlib.sha256(magic)
     digest.update(header)
     digest.update(payload)
-    return np.frombuffer(payload, dtype=np.uint8).reshape(sizes), digest.hexdigest()
+    return np.frombuffer(payload, dtype=np.uint8).reshape(sizes).copy(), digest.hexdigest()
 
 
 def _read_exactly(file: BinaryIO, n_bytes: int) -> bytes:
     data = file.read(n_bytes)
     if len(data) != n_bytes:
-        raise DamagedFile("it ends within its header")
+        raise DamagedFileError("it ends within its header")
     return data

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.datasets.base import Arrays, class_numbers
-from hpsearch.datasets.download import DownloadFailed, download, one_at_a_time
-from hpsearch.datasets.idx import DamagedFile, read_idx
+from hpsearch.datasets.download import DownloadFailedError, download, one_at_a_time
+from hpsearch.datasets.idx import DamagedFileError, read_idx
 from hpsearch.errors import DatasetUnavailable
 
 _SIDE = 28
@@ -83,7 +83,7 @@ def _load_pair(
 def _read(path: Path, shape: tuple[int | None, ...]) -> NDArray[Any]:
     try:
         return read_idx(path, shape)[0]
-    except DamagedFile as error:
+    except DamagedFileError as error:
         raise DatasetUnavailable(
             f"{path} is damaged: {error}; delete it, and it is downloaded again"
         ) from error
@@ -109,7 +109,7 @@ def _obtain(source: ImageSource, folder: Path, name: str) -> Path:
                     sha256=frozenset({source.sha256[name]}),
                     max_bytes=_MAX_DOWNLOAD_BYTES,
                 )
-    except (DownloadFailed, OSError) as error:
+    except (DownloadFailedError, OSError) as error:
         names = ", ".join(f"{file}.gz" for file in source.sha256)
         raise DatasetUnavailable(
             f"data set {source.name!r} is not on this machine and cannot be downloaded. Put "
@@ -132,5 +132,5 @@ def _is_foreign(source: ImageSource, path: Path) -> bool:
             return True
     try:
         return read_idx(path, (None,) * (3 if "idx3" in path.name else 1))[1] in source.not_ours
-    except DamagedFile:
+    except DamagedFileError:
         return False  # reading it for good reports the damage

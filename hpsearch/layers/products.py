@@ -1,16 +1,20 @@
 """Matrix products over lanes whose result never depends on how many lanes there are.
 
-A batched product is free to add up in another order than the product of one lane alone: the
-last bits would then depend on a trial's neighbours. On the CPU each shape is therefore tried
-once on random numbers; where the batched product is not bit for bit what the lanes get alone,
-the lanes are multiplied one after another. The order of a sum depends on shapes and layout, not
-on values, so one trial of a shape speaks for all its uses.
+A batched product is free to add up in another order than the product of one lane alone, and the
+product of a very small matrix may even depend on where in memory it stands: the last bits of a
+trial's result would then depend on its neighbours. On the CPU each shape is therefore tried once
+on random numbers, and the fastest way that is bit for bit what a lane gets alone is kept. The
+order of a sum depends on shape, layout and address, not on values, so one trial of a shape
+speaks for all its uses.
 """
 
+from enum import Enum
 from functools import cache
 
 import torch
 from torch import Tensor
+
+_SHIFTS = ((0, 0), (1, 0), (0, 1), (3, 5), (4, 8), (8, 4))  # elements off a 64-byte boundary
 
 
 class Products:
@@ -31,24 +35,9 @@ class Products:
             x: ``[batch, features]``, shared by all lanes (one large product), or
                 ``[lanes, features, batch]``.
         """
-        n, hidden, features = weight.shape
-        if x.dim() == 2:
-            batch = x.shape[0]
-            if n == 1 or not self.is_exact or _shared_agrees(n, hidden, features, batch, x.dtype):
-                return torch.mm(weight.view(n * hidden, features), x.t()).view(n, hidden, batch)
-            out = x.new_empty(n, hidden, batch)
-            for lane in range(n):
-                torch.mm(weight[lane], x.t(), out=out[lane])
-            return out
-        batch = x.shape[2]
-        is_rowwise = x.stride(2) != 1
-        if not self.is_exact or (
-            n > 1 and _forward_agrees(n, hidden, features, batch, is_rowwise, x.dtype)
-        ):
-            return torch.bmm(weight, x)
-        out = x.new_empty(n, hidden, batch)
-        for lane in range(n):
-            torch.mm(weight[lane], x[lane], out=out[lane])
+        right = x.t() if x.dim() == 2 else x
+        out = weight.new_empty(weight.shape[0], weight.shape[1], right.shape[-1])
+        self._multiply(weight, right, out)
         return out
 
     def weight_gradient(self, d: Tensor, x: Tensor, out: Tensor) -> None:
@@ -59,102 +48,102 @@ class Products:
             x: The layer's input, as in :meth:`forward`.
             out: Where the gradient goes; contiguous.
         """
-        n, hidden, batch = d.shape
-        if x.dim() == 2:
-            features = x.shape[1]
-            if (
-                n == 1
-                or not self.is_exact
-                or _shared_gradient_agrees(n, hidden, features, batch, x.dtype)
-            ):
-                torch.mm(d.reshape(n * hidden, batch), x, out=out.view(n * hidden, features))
-                return
-            for lane in range(n):
-                torch.mm(d[lane], x, out=out[lane])
-            return
-        is_rowwise = x.stride(2) != 1
-        if not self.is_exact or (
-            n > 1 and _gradient_agrees(n, hidden, x.shape[1], batch, is_rowwise, x.dtype)
-        ):
-            torch.bmm(d, x.transpose(1, 2), out=out)
-            return
-        for lane in range(n):
-            torch.mm(d[lane], x[lane].t(), out=out[lane])
+        self._multiply(d.contiguous(), x if x.dim() == 2 else x.transpose(1, 2), out)
 
     def input_gradient(self, weight: Tensor, d: Tensor) -> Tensor:
         """Return ``weight[k].T @ d[k]`` as ``[lanes, features, batch]``."""
-        n, hidden, batch = d.shape
-        features = weight.shape[2]
-        if not self.is_exact or (
-            n > 1 and _input_gradient_agrees(n, hidden, features, batch, d.dtype)
-        ):
-            return torch.bmm(weight.transpose(1, 2), d)
-        out = d.new_empty(n, features, batch)
-        for lane in range(n):
-            torch.mm(weight[lane].t(), d[lane], out=out[lane])
+        out = d.new_empty(weight.shape[0], weight.shape[2], d.shape[2])
+        self._multiply(weight.transpose(1, 2), d, out)
         return out
 
-
-def _random(*shape: int, dtype: torch.dtype) -> Tensor:
-    generator = torch.Generator().manual_seed(1)
-    return torch.randn(shape, dtype=dtype, generator=generator)
-
-
-def _equal(batched: Tensor, alone: list[Tensor]) -> bool:
-    return all(torch.equal(batched[lane], one) for lane, one in enumerate(alone))
-
-
-def _inputs(n: int, features: int, batch: int, is_rowwise: bool, dtype: torch.dtype) -> Tensor:
-    if is_rowwise:
-        return _random(n, batch, features, dtype=dtype).transpose(1, 2)
-    return _random(n, features, batch, dtype=dtype)
+    def _multiply(self, left: Tensor, right: Tensor, out: Tensor) -> None:
+        way = _Way.BATCHED
+        if self.is_exact:
+            n, rows, inner = left.shape
+            is_shared = right.dim() == 2
+            key = (n, rows, inner, right.shape[-1])
+            way = _way(key, _is_turned(left), _is_turned(right), is_shared, left.dtype)
+        _WAYS[way](left, right, out)
 
 
-@cache
-def _shared_agrees(n: int, hidden: int, features: int, batch: int, dtype: torch.dtype) -> bool:
-    weight, x = _random(n, hidden, features, dtype=dtype), _random(batch, features, dtype=dtype)
-    batched = torch.mm(weight.view(n * hidden, features), x.t()).view(n, hidden, batch)
-    return _equal(batched, [torch.mm(one, x.t()) for one in weight])
+class _Way(Enum):
+    """How a product over lanes is worked out."""
+
+    BATCHED = "all lanes at once"
+    ONE_BY_ONE = "lane after lane"
+    ALIGNED = "lane after lane, on copies that stand at aligned addresses"
 
 
-@cache
-def _forward_agrees(
-    n: int, hidden: int, features: int, batch: int, is_rowwise: bool, dtype: torch.dtype
-) -> bool:
-    weight = _random(n, hidden, features, dtype=dtype)
-    x = _inputs(n, features, batch, is_rowwise, dtype)
-    return _equal(
-        torch.bmm(weight, x), [torch.mm(w, one) for w, one in zip(weight, x, strict=True)]
-    )
+def _batched(left: Tensor, right: Tensor, out: Tensor) -> None:
+    if right.dim() == 2:
+        n, rows, inner = left.shape
+        torch.mm(left.view(n * rows, inner), right, out=out.view(n * rows, right.shape[1]))
+    else:
+        torch.bmm(left, right, out=out)
 
 
-@cache
-def _shared_gradient_agrees(
-    n: int, hidden: int, features: int, batch: int, dtype: torch.dtype
-) -> bool:
-    d, x = _random(n, hidden, batch, dtype=dtype), _random(batch, features, dtype=dtype)
-    batched = torch.mm(d.view(n * hidden, batch), x).view(n, hidden, features)
-    return _equal(batched, [torch.mm(one, x) for one in d])
+def _one_by_one(left: Tensor, right: Tensor, out: Tensor) -> None:
+    for lane in range(left.shape[0]):
+        torch.mm(left[lane], right if right.dim() == 2 else right[lane], out=out[lane])
 
 
-@cache
-def _gradient_agrees(
-    n: int, hidden: int, features: int, batch: int, is_rowwise: bool, dtype: torch.dtype
-) -> bool:
-    d = _random(n, hidden, batch, dtype=dtype)
-    x = _inputs(n, features, batch, is_rowwise, dtype)
-    return _equal(
-        torch.bmm(d, x.transpose(1, 2)),
-        [torch.mm(one, its.t()) for one, its in zip(d, x, strict=True)],
-    )
+def _aligned(left: Tensor, right: Tensor, out: Tensor) -> None:
+    for lane in range(left.shape[0]):
+        one = right if right.dim() == 2 else right[lane]
+        out[lane].copy_(torch.mm(_copied(left[lane]), _copied(one)))
+
+
+_WAYS = {_Way.BATCHED: _batched, _Way.ONE_BY_ONE: _one_by_one, _Way.ALIGNED: _aligned}
+
+
+def _copied(matrix: Tensor) -> Tensor:
+    """Return a dense copy of the same layout; torch aligns what it allocates."""
+    return matrix.t().clone().t() if _is_turned(matrix) else matrix.clone()
+
+
+def _is_turned(matrix: Tensor) -> bool:
+    return matrix.stride(-1) != 1 and matrix.stride(-2) == 1
 
 
 @cache
-def _input_gradient_agrees(
-    n: int, hidden: int, features: int, batch: int, dtype: torch.dtype
-) -> bool:
-    weight, d = _random(n, hidden, features, dtype=dtype), _random(n, hidden, batch, dtype=dtype)
-    return _equal(
-        torch.bmm(weight.transpose(1, 2), d),
-        [torch.mm(w.t(), one) for w, one in zip(weight, d, strict=True)],
-    )
+def _way(
+    sizes: tuple[int, int, int, int],
+    is_left_turned: bool,
+    is_right_turned: bool,
+    is_shared: bool,
+    dtype: torch.dtype,
+) -> _Way:
+    """Try out how lanes of this shape can be multiplied."""
+    n, rows, inner, columns = sizes
+    left = _random((n, rows, inner), dtype, 1, is_left_turned)
+    right = _random((1 if is_shared else n, inner, columns), dtype, 2, is_right_turned)
+    alone = [_mm(left[k], right[0 if is_shared else k], (0, 0)) for k in range(n)]
+    for shift in _SHIFTS:
+        if not torch.equal(_mm(left[0], right[0], shift), alone[0]):
+            return _Way.ALIGNED
+    for shift in _SHIFTS:
+        a, b = _shifted(left, shift[0]), _shifted(right, shift[1])
+        out = torch.empty((n, rows, columns), dtype=dtype)
+        _batched(a, b[0] if is_shared else b, out)
+        if any(not torch.equal(out[k], alone[k]) for k in range(n)):
+            return _Way.ONE_BY_ONE
+    return _Way.BATCHED
+
+
+def _mm(left: Tensor, right: Tensor, shift: tuple[int, int]) -> Tensor:
+    out = _shifted(torch.zeros(left.shape[0], right.shape[1], dtype=left.dtype), sum(shift))
+    return torch.mm(_shifted(left, shift[0]), _shifted(right, shift[1]), out=out).clone()
+
+
+def _random(shape: tuple[int, ...], dtype: torch.dtype, seed: int, is_turned: bool) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    numbers = torch.randn(shape, dtype=dtype, generator=generator)
+    return numbers.mT.contiguous().mT if is_turned else numbers
+
+
+def _shifted(tensor: Tensor, n_elements: int) -> Tensor:
+    """Return a copy of the same layout that starts off a 64-byte boundary."""
+    dense = tensor.mT if _is_turned(tensor) else tensor
+    memory = torch.empty(dense.numel() + n_elements, dtype=tensor.dtype)
+    copy = memory[n_elements:].view(dense.shape).copy_(dense)
+    return copy.mT if _is_turned(tensor) else copy

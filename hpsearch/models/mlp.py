@@ -1,6 +1,7 @@
 """Multi-layer perceptrons, softmax regression (no hidden layer) included."""
 
 from collections.abc import Hashable, Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -72,10 +73,10 @@ class Mlp(Model):
         return ("mlp", self.hidden_layers, self.activation)
 
     def shapes(self, n_inputs: int, n_outputs: int) -> dict[str, tuple[int, ...]]:
-        """Return the parameters as ``nn.Sequential`` calls them: ``0.weight, 0.bias, 2.weight``."""
+        """Return the parameters as ``nn.Sequential`` does: ``0.weight, 0.bias ...``."""
         sizes = (n_inputs, *self.hidden_units, n_outputs)
         shapes: dict[str, tuple[int, ...]] = {}
-        for layer, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for layer, (n_in, n_out) in enumerate(pairwise(sizes)):
             shapes[f"{2 * layer}.weight"] = (n_out, n_in)
             shapes[f"{2 * layer}.bias"] = (n_out,)
         return shapes
@@ -99,7 +100,7 @@ class Mlp(Model):
 
         sizes = (n_inputs, *self.hidden_units, n_outputs)
         layers: list[nn.Module] = []
-        for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+        for n_in, n_out in pairwise(sizes):
             layers += [nn.Linear(n_in, n_out), activation(self.activation).plain()]
         return nn.Sequential(*layers[:-1])
 

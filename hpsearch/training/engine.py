@@ -95,7 +95,7 @@ class Engine:
             return _Run(self, boundary, interrupted).go()
 
 
-class _Interrupted(Exception):
+class _InterruptedError(Exception):
     """The caller wants its lanes back."""
 
 
@@ -130,7 +130,7 @@ class _Run:
                         self._ask()
                     if self._is_stopping:
                         break
-        except _Interrupted:
+        except _InterruptedError:
             self._is_stopping = True
             if any(lane.pending or lane.end for lane in self._lanes.values()):
                 self._ask()
@@ -211,7 +211,7 @@ class _Run:
 
     def _poll(self) -> None:
         if self._interrupted():
-            raise _Interrupted
+            raise _InterruptedError
 
     # --- memory ------------------------------------------------------------------------------
 
