@@ -22,6 +22,21 @@ class Direction(StrEnum):
     MAXIMIZE = "maximize"
 
 
+class Heading(Settings):
+    """What a study is called, and how it stands among others."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",
+        description="unique; lower-case letters, digits, dots, underscores and hyphens",
+    )
+    description: str = Field("", max_length=2_000, description="notes")
+    tags: tuple[Annotated[str, Field(min_length=1, max_length=40)], ...] = Field(
+        (), max_length=20, description="words to filter lists of studies by"
+    )
+    weight: float = Field(1.0, ge=0.01, le=100, description="share of the workers")
+    seed: int = Field(0, ge=0, lt=2**63, description="of weights, dropout, data order, sampler")
+
+
 class DatasetInfo(Settings):
     """What is known of a data set before it is loaded."""
 

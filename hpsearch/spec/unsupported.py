@@ -1,0 +1,51 @@
+"""What the contract names and this version cannot do yet: the one table of it.
+
+A field or a plugin that exists works, whatever is written here: the table is looked at only
+when a name is unknown to the catalog. Only ``DEFAULT_ONLY`` holds fields that exist already.
+Removing a line, or adding the plugin, switches the thing on.
+"""
+
+NOT_YET = frozenset(
+    {
+        "warm_start",
+        "model.family=recurrent",
+        "model.dropout",
+        "model.batch_norm",
+        "model.cell",
+        "model.steps",
+        "optimizer.name=adamw",
+        "optimizer.name=rmsprop",
+        "optimizer.name=adagrad",
+        "optimizer.name=adamax",
+        "optimizer.schedule",
+        "optimizer.gradient_clip_norm",
+        "optimizer.alpha",
+        "sampler.name=tpe",
+        "sampler.name=gp",
+        "sampler.name=cmaes",
+        "sampler.name=qmc",
+        "sampler.name=grid",
+        "sampler.name=nsgaii",
+        "sampler.on_duplicate",
+        "pruner.name=median",
+        "pruner.name=percentile",
+        "pruner.name=successive_halving",
+        "pruner.name=hyperband",
+        "pruner.name=patient",
+        "pruner.name=threshold",
+    }
+)
+"""``section.field`` or ``section.field=value``."""
+
+DEFAULT_ONLY = frozenset({"training.label_smoothing"})
+"""Fields of our own sections that take nothing but their default for now."""
+
+HINTS = {
+    "optimizer.weight_decay": "weight_decay belongs to adamw alone; use l2 here",
+}
+"""Better advice than the nearest name, for fields that are unknown where they stand."""
+
+
+def is_unsupported(path: str, value: object = None) -> bool:
+    """Return whether the contract knows ``section.field``, or that value of it, and we do not."""
+    return path in NOT_YET if value is None else f"{path}={value}" in NOT_YET
