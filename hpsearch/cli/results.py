@@ -104,7 +104,7 @@ def trials(
     if as_json:
         print_json({"trials": found})
     elif found:
-        stdout().print(trial_table(found))
+        stdout().print(trial_table(found, width=stdout().width))
     else:
         stdout().print("There is no such trial." if state else "There is no trial yet.")
     if is_more:

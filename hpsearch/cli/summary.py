@@ -36,7 +36,9 @@ def print_best(console: Console, client: Client, study: StudyView) -> None:
         console.print("No trial is complete yet.")
         return
     if len(best) > 1:
-        console.print(trial_table(best, title=f"\nPareto front, {len(best)} trials"))
+        console.print(
+            trial_table(best, width=console.width, title=f"\nPareto front, {len(best)} trials")
+        )
         return
     console.print(
         Panel(trial_details(best[0]), title="best trial", title_align="left", expand=False)
@@ -46,7 +48,11 @@ def print_best(console: Console, client: Client, study: StudyView) -> None:
     )
     top = list(islice(complete, N_TOP))
     if len(top) > 1:
-        console.print(trial_table(top, title=f"Top {len(top)} of {study.counts.complete}"))
+        console.print(
+            trial_table(
+                top, width=console.width, title=f"Top {len(top)} of {study.counts.complete}"
+            )
+        )
 
 
 def _print_failures(console: Console, client: Client, study: StudyView) -> None:
@@ -57,8 +63,8 @@ def _print_failures(console: Console, client: Client, study: StudyView) -> None:
     )
     for trial in failed:
         if trial.failure is not None:
-            why = f"{trial.failure.kind}: {trial.failure.message}"
-            console.print(f"[red]trial {trial.number} failed,[/] {escape(why)}")
+            why = f"({trial.failure.kind}): {trial.failure.message}"
+            console.print(f"[red]trial {trial.number} failed[/] {escape(why)}")
     if study.counts.fail > N_FAILURES:
         more = f"`hpsearch trials {study.name} --state FAIL`"
         console.print(f"… and {study.counts.fail - N_FAILURES} more failed: {more}", style="dim")

@@ -1,7 +1,6 @@
 """Studies, trials and one of each as tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 
 from rich.markup import escape
 from rich.table import Table
@@ -13,8 +12,11 @@ from hpsearch.cli.console import (
     format_time,
     format_values,
 )
+from hpsearch.spec.states import TrialState
 from hpsearch.spec.views import EpochView, StudyView, TrialSummary, TrialView
 
+WIDE = 100  # columns of a terminal that shows everything
+MAX_WORD = 40  # columns kept for one parameter in any case
 STATE_STYLES = {
     "ACTIVE": "green",
     "COMPLETED": "bold green",
@@ -32,7 +34,7 @@ STATE_STYLES = {
 
 def study_table(studies: Iterable[StudyView]) -> Table:
     """Return one row a study."""
-    table = _table("name", "state", "trials", "best", "created", "age")
+    table = _table("name", "state", "trials", "best", "created")
     for study in studies:
         best = study.best_trials[0].values if study.best_trials else None
         table.add_row(
@@ -41,30 +43,42 @@ def study_table(studies: Iterable[StudyView]) -> Table:
             trial_count(study),
             format_values(best) or "-",
             format_time(study.created_at),
-            format_duration((datetime.now(UTC) - study.created_at).total_seconds()),
         )
     return table
 
 
-def trial_table(trials: Iterable[TrialSummary], title: str | None = None) -> Table:
-    """Return one row a trial, a column for each objective and test metric there is."""
+def trial_table(trials: Iterable[TrialSummary], *, width: int, title: str | None = None) -> Table:
+    """Return one row a trial, a column for each objective and for the test accuracy (or loss).
+
+    Args:
+        trials: The rows, in their order.
+        width: Columns of the terminal; on a narrow one the least useful columns go.
+        title: Printed above.
+    """
     trials = list(trials)
     metrics = _keys(trial.values for trial in trials)
-    tests = [
-        name for name in _keys(trial.test for trial in trials) if name == "accuracy"
-    ] or _keys(trial.test for trial in trials)
-    heads = ["trial", "state", *metrics, *(f"test {name}" for name in tests), "epochs", "time"]
-    table = _table(*heads, "parameters", title=title)
-    table.columns[-1].overflow = "fold"
-    for trial in trials:
+    tests = _keys(trial.test for trial in trials)
+    tests = [name for name in tests if name == "accuracy"] or tests
+    with_state = any(trial.state is not TrialState.COMPLETE for trial in trials)
+    with_time = width >= WIDE
+    heads = ["trial", *(["state"] if with_state else []), *metrics]
+    heads += [*(f"test {name}" for name in tests), "epochs", *(["time"] if with_time else [])]
+    table = _table(*heads, title=title)
+    for column in table.columns:
+        column.no_wrap = True
+    params = [format_params(trial.params) for trial in trials]
+    longest = max((len(word) for text in params for word in text.split()), default=0)
+    table.add_column("parameters", header_style="dim", min_width=min(longest, MAX_WORD))
+    for trial, text in zip(trials, params, strict=True):
+        why = str(trial.failure.kind) if trial.failure else None
         table.add_row(
             str(trial.number),
-            _styled(trial.state, str(trial.failure.kind) if trial.failure else None),
+            *([_styled(trial.state, why)] if with_state else []),
             *(format_number((trial.values or {}).get(name)) for name in metrics),
             *(format_number((trial.test or {}).get(name)) for name in tests),
-            _epochs(trial),
-            format_duration(trial.device_seconds),
-            escape(format_params(trial.params)) or "-",
+            str(trial.epochs),
+            *([format_duration(trial.device_seconds)] if with_time else []),
+            escape(text) or "-",
         )
     return table
 
