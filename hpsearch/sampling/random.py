@@ -23,19 +23,25 @@ class RandomSampler(Sampler):
         """Return a point for every reserved trial, by trial number."""
         return {
             trial.number: SampledPoint(
-                request.space.suggest(_Draw(request.seed, trial.sample_index))
+                request.space.suggest(PointDraw(request.seed, trial.sample_index))
             )
             for trial in request.trials
         }
 
 
-class _Draw:
-    """Draws values of one point, in the order the space asks for them."""
+class PointDraw:
+    """Draws the values of one point, in the order the space asks for them.
+
+    Args:
+        seed: The study's seed.
+        sample_index: Which point of the study.
+    """
 
     def __init__(self, seed: int, sample_index: int) -> None:
         self._rng = np.random.default_rng(np.random.SeedSequence((seed, sample_index)))
 
     def __call__(self, _name: str, domain: Domain) -> ParameterValue:
+        """Return the next value of the point."""
         if isinstance(domain, FloatDomain):
             return self._float(domain)
         if isinstance(domain, IntDomain):

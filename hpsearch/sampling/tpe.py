@@ -22,8 +22,6 @@ class Tpe(OptunaSampler):
     multivariate: bool = Field(True, description="model parameters jointly")
     group: bool = Field(True, description="split conditional spaces into groups")
     constant_liar: bool = Field(True, description="running trials count as bad ones")
-    consider_endpoints: bool = Field(False, description="widen the model at the range ends")
-    prior_weight: float = Field(1.0, gt=0, description="weight of the uniform prior")
 
     def build(self, seed: int, *, is_conditional: bool) -> BaseSampler:
         """Return Optuna's sampler; ``group`` needs ``multivariate`` and only then matters."""
@@ -33,7 +31,5 @@ class Tpe(OptunaSampler):
             multivariate=self.multivariate,
             group=self.group and self.multivariate and is_conditional,
             constant_liar=self.constant_liar,
-            consider_endpoints=self.consider_endpoints,
-            prior_weight=self.prior_weight,
             seed=seed,
         )

@@ -227,7 +227,7 @@ def add_usage(tx: Transaction, study: StudyRecord, device_seconds: float, weight
 
 
 def raise_revision(tx: Transaction, study: StudyRecord) -> int:
-    """Raise the revision of a locked study and return the new one."""
+    """Raise the revision of a locked study, note the time of change, return the revision."""
     statement = (
         update(studies)
         .where(studies.c.study_id == study.study_id)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from hpsearch.errors import WrongState
-from hpsearch.spec.states import AttemptState, FailureKind, StateReason, StudyState, TrialState
+from hpsearch.spec.states import StateReason, StudyState
 from hpsearch.spec.views import StudyView
-from hpsearch.storage import attempts, studies, trials
-from hpsearch.storage.database import Database, Transaction, now
-from hpsearch.storage.studies import StudyRecord
+from hpsearch.storage import studies
+from hpsearch.storage.database import Database, now
+from hpsearch.studies.cancel_running import cancel_running
 from hpsearch.studies.settle import leave_active, settle
 from hpsearch.studies.views import study_view
 
@@ -84,7 +84,7 @@ def cancel(database: Database, name: str) -> StudyView:
             at = now(tx)
             study = leave_active(tx, study, StudyState.CANCELLED, StateReason.USER, at)
             studies.update_study(tx, study, finished_at=at)
-            _cancel_running(tx, study)
+            cancel_running(tx, study, "the study was cancelled")
             study = studies.get_study(tx, name)
         return study_view(tx, study)
 
@@ -100,26 +100,6 @@ def delete_study(database: Database, name: str) -> Sequence[str]:
         study = studies.lock_by_name(tx, name)
         if study.state in studies.LIVE_STATES:
             raise WrongState("delete", name, study.state)
-        _cancel_running(tx, study)
+        cancel_running(tx, study, "the study was cancelled")
         studies.delete_rows(tx, study)
         return [study.uuid]
-
-
-def _cancel_running(tx: Transaction, study: StudyRecord) -> None:
-    running = {attempt.trial_number: attempt for attempt in attempts.running(tx, study.study_id)}
-    if not running:
-        return
-    at, revision = now(tx), studies.raise_revision(tx, study)
-    attempts.close(tx, [a.token for a in running.values()], AttemptState.CANCELLED, at)
-    records = trials.by_numbers(tx, study.study_id, running)
-    trials.set_states(tx, {record.trial_id: TrialState.FAIL for record in records}, at=at)
-    for record in records:
-        started_at = running[record.number].started_at
-        trials.update_trial(
-            tx,
-            record.trial_id,
-            revision=revision,
-            failure_kind=FailureKind.CANCELLED,
-            failure_message="the study was cancelled",
-            running_s=record.running_s + (at - started_at).total_seconds(),
-        )

@@ -70,9 +70,15 @@ def record_checkpoints(
                 trials.update_trial(tx, attempt.trial_id, checkpoint=checkpoint)
 
 
-def renew_leases(database: Database, tokens: Sequence[str], lease_s: float) -> int:
-    """Extend the leases of attempts that still run, from now; return how many do."""
+def renew_leases(database: Database, uuid: str, tokens: Sequence[str], lease_s: float) -> int:
+    """Extend the leases of attempts that still run, from now; return how many do.
+
+    Under the study's lock like every writing verb: rows locked in another order than a
+    report's would be a deadlock.
+    """
     with database.write() as tx:
+        if studies.lock_by_uuid(tx, uuid) is None:
+            return 0
         return attempts.renew(tx, tokens, now(tx) + timedelta(seconds=lease_s))
 
 

@@ -8,9 +8,10 @@ lies between the last report and the end.
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from hpsearch.pruning.base import Pruner, PruneRequest
 from hpsearch.spec.definition import Definition
@@ -235,19 +236,23 @@ def _write_measurements(
         {lane.report.token: lane.report.device_seconds for lane in lanes},
         at + timedelta(seconds=lease_s),
     )
-    spent = 0.0
-    for lane in lanes:
-        delta = max(0.0, lane.report.device_seconds - lane.attempt.device_seconds)
-        spent += delta
-        trials.update_trial(
-            tx,
-            lane.trial.trial_id,
-            revision=revision,
-            epochs=max([lane.trial.epochs, *lane.new_epochs]),
-            n_parameters=lane.report.n_parameters or lane.trial.n_parameters,
-            device_seconds=lane.trial.device_seconds + delta,
-        )
-    studies.add_usage(tx, study, spent, definition.weight)
+    deltas = {
+        lane.trial.trial_id: max(0.0, lane.report.device_seconds - lane.attempt.device_seconds)
+        for lane in lanes
+    }
+    trials.update_trials(
+        tx,
+        {
+            lane.trial.trial_id: {
+                "revision": revision,
+                "epochs": max([lane.trial.epochs, *lane.new_epochs]),
+                "n_parameters": lane.report.n_parameters or lane.trial.n_parameters,
+                "device_seconds": lane.trial.device_seconds + deltas[lane.trial.trial_id],
+            }
+            for lane in lanes
+        },
+    )
+    studies.add_usage(tx, study, sum(deltas.values()), definition.weight)
 
 
 def _judge(
@@ -313,6 +318,7 @@ def _write_ends(
     decisions: Mapping[int, Decision],
     at: datetime,
 ) -> None:
+    changes: dict[int, dict[str, Any]] = {}
     states: dict[int, TrialState] = {}
     values: dict[int, Sequence[float]] = {}
     closed: dict[AttemptState, list[str]] = {}
@@ -330,25 +336,17 @@ def _write_ends(
         elif pruned is not None:
             values[lane.trial.trial_id] = _last_value(definition, lane)
         kind, message = ending.failure or (None, None)
-        trials.update_trial(
-            tx,
-            lane.trial.trial_id,
-            is_counted=True,
-            best_epoch=ending.best_epoch,
-            stopped_early=ending.stopped_early,
-            test=ending.test,
-            failure_kind=kind,
-            failure_message=message,
-            pruned=None
-            if pruned is None
-            else {
-                "rule": pruned.rule,
-                "epoch": pruned.epoch,
-                "value": pruned.value,
-                "threshold": pruned.threshold,
-            },
-            running_s=lane.trial.running_s + (at - lane.attempt.started_at).total_seconds(),
-        )
+        changes[lane.trial.trial_id] = {
+            "is_counted": True,
+            "best_epoch": ending.best_epoch,
+            "stopped_early": ending.stopped_early,
+            "test": ending.test,
+            "failure_kind": kind,
+            "failure_message": message,
+            "pruned": None if pruned is None else asdict(pruned),
+            "running_s": lane.trial.running_s + (at - lane.attempt.started_at).total_seconds(),
+        }
+    trials.update_trials(tx, changes)
     trials.set_states(tx, states, at=at)
     trials.write_values(tx, values)
     for outcome, tokens in closed.items():

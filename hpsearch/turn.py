@@ -1,0 +1,151 @@
+"""A turn: claim, pack, train, report, finish. Where the verbs and the engine meet."""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+from hpsearch.datasets.base import REGISTRY as DATASETS
+from hpsearch.datasets.splits import Splits, split
+from hpsearch.errors import DatasetUnavailable, ServiceDown, TrialFailed
+from hpsearch.logs import get_logger
+from hpsearch.session import Session, TurnSummary
+from hpsearch.spec.definition import Definition
+from hpsearch.spec.sections import DatasetSection
+from hpsearch.spec.states import StateReason
+from hpsearch.storage import workers
+from hpsearch.storage.database import Database, now
+from hpsearch.studies.claim import Claimant
+from hpsearch.studies.compiled import compiled
+from hpsearch.studies.fail import fail_study
+from hpsearch.studies.next_study import next_study
+from hpsearch.studies.recover import worker_lost
+from hpsearch.training.engine import Engine
+from hpsearch.training.lanes import Goal
+
+log = get_logger(__name__)
+
+IDLE_TOUCH_S = 5.0  # how often an idle worker says that it is there
+MAX_CACHED_SPLITS = 4
+
+
+class TurnRunner:
+    """Runs turns in one trainer process; keeps data sets and compiled studies between them.
+
+    Args:
+        database: The truth.
+        worker: This worker's unique name.
+        device: ``cpu`` or ``cuda:0``.
+        datasets_dir: Where data set files are.
+        artifacts_dir: Where checkpoints and models go.
+        lease_s: Life of a lease.
+        turn_s: Time slice after which another study may be owed more.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        worker: str,
+        device: str,
+        datasets_dir: Path,
+        artifacts_dir: Path,
+        lease_s: float,
+        turn_s: float,
+    ) -> None:
+        self._database = database
+        self._worker = worker
+        self._device = device
+        self._datasets_dir = datasets_dir
+        self._artifacts_dir = artifacts_dir
+        self._lease_s = lease_s
+        self._turn_s = turn_s
+        self._splits: OrderedDict[DatasetSection, Splits] = OrderedDict()
+        self._last_touch = -math.inf
+
+    def run(
+        self,
+        hint: str | None,
+        interrupted: Callable[[], bool],
+        progress: Callable[[], None] = lambda: None,
+    ) -> TurnSummary:
+        """Train the study that is owed most, until nothing is left to claim or the slice ends.
+
+        A trial's failure is recorded, never raised.
+
+        Args:
+            hint: The study the doorbell named; the database decides.
+            interrupted: Whether to hand everything back now; asked at least twice a second.
+            progress: Called at every sign of life, for whoever watches this process.
+
+        Raises:
+            ServiceDown: The database is away and nothing is running.
+        """
+        study = next_study(self._database, self._device)
+        if study is None or interrupted():
+            self._touch_idle()
+            return TurnSummary(None)
+        log.debug("turn_started", study=study.name, hint=hint)
+        progress()
+        try:
+            definition = compiled(study)
+            splits = self._load(definition)
+        except (DatasetUnavailable, TrialFailed) as error:
+            log.warning("dataset_unavailable", study=study.name, error=str(error))
+            fail_study(self._database, study.uuid, StateReason.DATASET, str(error))
+            return TurnSummary(study.name)
+        claimant = Claimant(
+            self._worker, self._device, definition.execution.precision, self._lease_s
+        )
+        session = Session(
+            self._database,
+            study,
+            definition,
+            claimant,
+            turn_s=self._turn_s,
+            artifacts_dir=self._artifacts_dir,
+            interrupted=interrupted,
+            progress=progress,
+        )
+        engine = Engine(
+            splits,
+            goal=Goal(definition.goal_metric, definition.goal_direction),
+            seed=definition.seed,
+            early_stopping=definition.early_stopping,
+            device=self._device,
+            precision=definition.execution.precision,
+            lanes=definition.execution.lanes,
+        )
+        try:
+            with session.keeping_leases():
+                session.hand_back(engine.run(session.boundary, session.is_interrupted))
+        except ServiceDown:
+            raise
+        except Exception:
+            # our bug or the driver's; it costs these trials an attempt, so it ends some day
+            log.exception("turn_failed", study=study.name)
+            worker_lost(self._database, self._worker)
+        finally:
+            self._last_touch = -math.inf
+            session.close()
+        return session.summary()
+
+    def _load(self, definition: Definition) -> Splits:
+        section = definition.dataset
+        if section in self._splits:
+            self._splits.move_to_end(section)
+            return self._splits[section]
+        dataset = DATASETS[section.name]()
+        made = split(dataset.load(self._datasets_dir), section, dataset.info().task)
+        self._splits[section] = made
+        while len(self._splits) > MAX_CACHED_SPLITS:
+            self._splits.popitem(last=False)
+        return made
+
+    def _touch_idle(self) -> None:
+        if time.monotonic() - self._last_touch < IDLE_TOUCH_S:
+            return
+        with self._database.write() as tx:
+            workers.touch(tx, self._worker, self._device, None, 0, now(tx))
+        self._last_touch = time.monotonic()
