@@ -49,15 +49,15 @@ def explain(error: HpsearchError) -> str:
 
 
 def _by_line(errors: tuple[FieldError, ...]) -> list[FieldError]:
-    return sorted(errors, key=lambda e: e.line if e.line is not None else 0)
+    return sorted(errors, key=lambda e: (e.line is None, e.line or 0))
 
 
 def _field(error: FieldError) -> str:
-    if error.input is None or isinstance(error.input, dict | list):
+    """Return the error, with what came if its message does not tell already."""
+    is_told = "got " in error.msg or error.msg.startswith("unknown")
+    if is_told or error.input is None or isinstance(error.input, dict | list):
         return str(error)
     shown = repr(error.input)
-    if shown in error.msg or str(error.input) in error.msg:
-        return str(error)
     if len(shown) > MAX_INPUT_CHARS:
         shown = shown[: MAX_INPUT_CHARS - 1] + "…"
     return f"{error}, got {shown}"

@@ -216,7 +216,7 @@ class FakeApi:
             filled = {"seed": 0, **body}
             return 200, {"definition": filled, "size": 12, "warnings": ["no GPU is alive"]}
         errors = [
-            {"loc": ["typo"], "msg": "unknown field", "input": 3},
+            {"loc": ["typo"], "msg": "must be a list", "input": 3},
             {"loc": ["name"], "msg": "missing", "input": None},
         ]
         return problem(422, "definition-invalid", "two errors", errors=errors)
