@@ -50,5 +50,5 @@ FROM runtime AS cpu
 RUN ["python", "-c", "import torch; torch.ones(2).sum()"]
 
 FROM runtime AS cuda
-ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
 RUN ["python", "-c", "import torch; assert torch.version.cuda, 'this torch build has no CUDA'"]
