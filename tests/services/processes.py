@@ -15,8 +15,13 @@ T = TypeVar("T")
 MARK = "HPSEARCH_TEST_MARK"  # in the environment of every descendant
 
 
-def until(look: Callable[[], T | None], timeout_s: float, what: str) -> T:
+def until(look: Callable[[], T | None], timeout_s: float, what: str | Callable[[], str]) -> T:
     """Return what ``look`` finds as soon as it is truthy; polls every 50 ms.
+
+    Args:
+        look: What is waited for.
+        timeout_s: How long, s.
+        what: Its name in the error, or a function that tells at the end what went wrong.
 
     Raises:
         TimeoutError: Not within ``timeout_s``.
@@ -26,7 +31,8 @@ def until(look: Callable[[], T | None], timeout_s: float, what: str) -> T:
         if found := look():
             return found
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {timeout_s:.0f} s")
+            story = what if isinstance(what, str) else what()
+            raise TimeoutError(f"not within {timeout_s:.0f} s: {story}")
         time.sleep(0.05)
 
 

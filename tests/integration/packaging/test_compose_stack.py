@@ -122,7 +122,7 @@ def test_a_study_runs_through_the_services_of_the_compose_file(
     assert migrate.wait(60) == 0, stack.log("migrate")
     services = {name: stack.run(name) for name in ("api", "worker", "dashboard")}
     for name in services:
-        until(partial(stack.is_healthy, name), 60, f"health of {name}")
+        until(partial(stack.is_healthy, name), 60, partial(stack.log, name))
 
     with httpx.Client(base_url=stack.url, timeout=30) as client:
         assert client.get("/v1/studies").status_code == 401
@@ -131,7 +131,7 @@ def test_a_study_runs_through_the_services_of_the_compose_file(
             "/v1/studies", content=STUDY, headers={"Content-Type": "application/yaml"}
         )
         assert created.status_code == 201, created.text
-        study = until(lambda: _ended(client), 120, f"the study: {stack.log('worker')}")
+        study = until(lambda: _ended(client), 120, partial(stack.log, "worker"))
         trials = client.get("/v1/studies/composed/trials").json()["trials"]
     assert (study["state"], study["state_reason"]) == ("COMPLETED", "MAX_TRIALS")
     assert [trial["state"] for trial in trials] == ["COMPLETE"] * 4

@@ -128,7 +128,7 @@ def test_the_wheel_serves_its_pages(python: Path, home: Household, tmp_path: Pat
             except httpx.TransportError:
                 return None
 
-        page = until(front_page, 60, f"the server: {home.log_of('up').read_text()}")
+        page = until(front_page, 60, home.log_of("up").read_text)
         assert page.status_code == 200
         assert page.headers["content-type"].startswith("text/html")
         assert "hpsearch" in page.text
