@@ -1,7 +1,9 @@
 """Model the good and the bad points seen so far, and propose where good is likelier."""
 
+import warnings
 from typing import Literal
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, TPESampler
 from pydantic import Field
 
@@ -25,6 +27,12 @@ class Tpe(OptunaSampler):
 
     def build(self, seed: int, *, is_conditional: bool) -> BaseSampler:
         """Return Optuna's sampler; ``group`` needs ``multivariate`` and only then matters."""
+        with warnings.catch_warnings():
+            # group and multivariate are what Optuna itself recommends for such spaces
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return self._build(seed, is_conditional=is_conditional)
+
+    def _build(self, seed: int, *, is_conditional: bool) -> BaseSampler:
         return TPESampler(
             n_startup_trials=self.n_startup_trials,
             n_ei_candidates=self.n_ei_candidates,
