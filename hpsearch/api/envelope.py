@@ -3,7 +3,6 @@
 import time
 import uuid
 
-import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hpsearch import errors
 from hpsearch.api.errors import problem
 from hpsearch.api.pages.failure import failure_page, wants_page
-from hpsearch.logs import get_logger
+from hpsearch.logs import facts, get_logger
 
 log = get_logger(__name__)
 
@@ -48,7 +47,7 @@ class Envelope:
         inner["state"] = {**scope.get("state", {}), "request_id": request_id}
         answer = _Answer(send, request_id)
         started_at = time.monotonic()
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with facts(request_id=request_id):
             try:
                 await self._app(inner, receive, answer.send)
             except ClientDisconnect:
