@@ -7,6 +7,7 @@ from hpsearch.errors import (
     FieldError,
     HpsearchError,
     InvalidDefinition,
+    NameTaken,
     RequestInvalid,
     TrialFailed,
     Unavailable,
@@ -43,6 +44,11 @@ def explain(error: HpsearchError) -> str:
         what = "definition" if isinstance(error, InvalidDefinition) else "request"
         head = f"invalid {what}{notes}: {n} error{'s' if n > 1 else ''}"
         return "\n".join([head, *(f"  {_field(e)}" for e in _by_line(error.errors))])
+    if isinstance(error, NameTaken):
+        return (
+            f"a study named {error.name!r} exists with another definition: "
+            "name this one differently, or let --new do it"
+        )
     if isinstance(error, BrokenInvariant):
         return f"{error}{notes}\nThis is a mistake of hpsearch, please report it."
     return f"{error}{notes}"
@@ -55,6 +61,7 @@ def _by_line(errors: tuple[FieldError, ...]) -> list[FieldError]:
 def _field(error: FieldError) -> str:
     """Return the error, with what came if its message does not tell already."""
     is_told = "got " in error.msg or error.msg.startswith("unknown")
+    is_told = is_told or (isinstance(error.input, str) and error.input in error.msg)
     if is_told or error.input is None or isinstance(error.input, dict | list):
         return str(error)
     shown = repr(error.input)

@@ -45,6 +45,14 @@ def up() -> None:
 
 def serve() -> None:
     """Run the API alone; HPSEARCH_DATABASE_URL and HPSEARCH_REDIS_URL say where the rest is."""
+    from hpsearch.settings import read_settings
+
+    settings = read_settings()
+    if settings.is_embedded:  # nobody else would do it; a cluster runs `hpsearch db upgrade`
+        from hpsearch.storage import schema
+
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        schema.upgrade(settings.resolved_database_url)
     _become("hpsearch.api")
 
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import math
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +22,10 @@ class Draft:
 
     Attributes:
         document: The value as read.
-        text: The text it was read from, if there is one.
-        lines: Where each field stands in the text.
+        lines: Where each field stands in the text, if there is one.
     """
 
     document: Any
-    text: bytes | None = None
     lines: LineIndex | None = None
 
     @property
@@ -41,23 +41,24 @@ class Draft:
     def body(self) -> tuple[bytes, str]:
         """Return the bytes to send and their media type.
 
+        JSON has no NaN and no Infinity; the server is to name such a value beside all other
+        mistakes, so that it goes there as YAML.
+
         Raises:
-            InvalidDefinition: A mapping holds values that JSON cannot carry.
+            InvalidDefinition: A mapping holds what neither can carry.
         """
         try:
             return json.dumps(self.document, allow_nan=False).encode(), "application/json"
-        except (TypeError, ValueError):
-            if self.text is not None:  # `.nan` and the like: the server names all errors at once
-                return self.text, "application/yaml"
-            raise InvalidDefinition(_not_json(self.document, ())) from None
+        except ValueError:
+            return _flow_yaml(self.document), "application/yaml"
+        except TypeError:
+            raise InvalidDefinition(_foreign(self.document, ())) from None
 
     def located(self, error: InvalidDefinition) -> InvalidDefinition:
         """Return the error with the lines of the text its fields stand in."""
-        if self.lines is None:
-            return error
         return InvalidDefinition(
             [
-                e if e.line is not None else dataclasses.replace(e, line=self.lines.line_of(e.loc))
+                dataclasses.replace(e, line=self.lines.line_of(e.loc) if self.lines else None)
                 for e in error.errors
             ]
         )
@@ -78,18 +79,34 @@ def read_draft(source: Source) -> Draft:
     document, lines = load_yaml(text)
     if isinstance(source, Path) and isinstance(document, dict) and "name" not in document:
         document = {"name": source.stem, **document}
-    return Draft(document, text, lines)
+    return Draft(document, lines)
 
 
-def _not_json(value: Any, loc: tuple[str | int, ...]) -> list[FieldError]:
+def _flow_yaml(document: Any) -> bytes:
+    """Return JSON text, which is YAML, with ``.nan`` and ``.inf`` where JSON has no word."""
+    mark = f"nonfinite-{uuid.uuid4().hex}:"
+
+    def marked(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: marked(child) for key, child in value.items()}
+        if isinstance(value, list | tuple):
+            return [marked(child) for child in value]
+        is_nonfinite = isinstance(value, float) and not math.isfinite(value)
+        return f"{mark}{value}" if is_nonfinite else value
+
+    text = json.dumps(marked(document))
+    for word in ("nan", "inf", "-inf"):
+        sign, name = word[: -len("inf")], word[-len("inf") :]
+        text = text.replace(f'"{mark}{word}"', f"{sign}.{name}")
+    return text.encode()
+
+
+def _foreign(value: Any, loc: tuple[str | int, ...]) -> list[FieldError]:
     if isinstance(value, Mapping):
-        return [e for key, child in value.items() for e in _not_json(child, (*loc, str(key)))]
+        return [e for key, child in value.items() for e in _foreign(child, (*loc, str(key)))]
     if isinstance(value, list | tuple):
-        return [e for i, child in enumerate(value) for e in _not_json(child, (*loc, i))]
-    try:
-        json.dumps(value, allow_nan=False)
-    except ValueError:
-        return [FieldError(loc, "must be a finite number", repr(value))]
-    except TypeError:
-        return [FieldError(loc, "must be a JSON value", repr(value)[:200])]
-    return []
+        return [e for i, child in enumerate(value) for e in _foreign(child, (*loc, i))]
+    if value is None or isinstance(value, str | int | float):
+        return []
+    kind = type(value).__name__
+    return [FieldError(loc, f"must be text, a number, a list or a mapping, got {kind}")]

@@ -212,6 +212,8 @@ class FakeApi:
         return 201, self.studies[name]
 
     def _validate(self, body: Any) -> Answer:
+        if isinstance(body, str):  # YAML: another test's matter
+            return 200, {"definition": {}, "size": None, "warnings": []}
         if isinstance(body, dict) and "name" in body and "typo" not in body:
             filled = {"seed": 0, **body}
             return 200, {"definition": filled, "size": 12, "warnings": ["no GPU is alive"]}

@@ -55,7 +55,8 @@ def test_another_definition_under_the_name_exits_2(api: FakeApi, shell: Shell, p
     done = shell("submit", path)
 
     assert done.code == 2
-    assert "'search'" in done.err
+    assert "'search' exists with another definition" in done.err
+    assert "--new" in done.err
 
 
 def test_new_makes_a_second_study(api: FakeApi, shell: Shell, path: Path) -> None:

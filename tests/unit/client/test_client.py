@@ -21,6 +21,7 @@ from hpsearch.errors import (
     WrongState,
 )
 from hpsearch.spec.states import StudyState, TrialState
+from hpsearch.spec.yaml import load_yaml
 from tests.services.fake_api import TOKEN, FakeApi, study, trial
 
 DEFINITION = {"name": "digits", "dataset": {"name": "digits"}}
@@ -143,20 +144,22 @@ def test_text_that_is_no_yaml_is_refused_before_anything_is_sent(
     assert api.requests == []
 
 
-def test_a_number_json_cannot_carry_is_named(client: Client) -> None:
-    with pytest.raises(InvalidDefinition, match=r"optimizer.l2: must be a finite number"):
-        client.submit({"name": "x", "optimizer": {"l2": math.inf}})
+def test_a_value_no_format_can_carry_is_named(client: Client) -> None:
+    with pytest.raises(InvalidDefinition, match=r"model.hidden_units\[1\]: .*got set"):
+        client.submit({"name": "x", "model": {"hidden_units": [1, {2, 3}]}})
 
 
-def test_yaml_with_a_number_json_cannot_carry_goes_to_the_server_as_it_is(
+def test_a_number_json_cannot_carry_is_left_to_the_server_to_name(
     client: Client, api: FakeApi
 ) -> None:
-    with pytest.raises(InvalidDefinition):
-        client.validate("name: x\nseed: .nan\n")
+    values = [math.nan, math.inf, -math.inf, 1.5, "nan"]
+
+    client.validate({"name": "x", "tags": values})
 
     *_, headers, body = api.requests[0]
     assert headers["content-type"] == "application/yaml"
-    assert body == "name: x\nseed: .nan\n"
+    document, _ = load_yaml(body)
+    assert repr(document) == repr({"name": "x", "tags": values})
 
 
 def test_validate_tells_size_and_warnings_and_creates_nothing(
