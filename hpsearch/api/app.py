@@ -45,6 +45,7 @@ def create_app(
         catalog=installed_catalog(),
         tokens=TokenBook(admin_token(settings), database),
         janitor=JanitorThread(database, doorbell, lease_s=settings.lease_s),
+        dashboard=Dashboard(database),
         artifacts_dir=settings.resolved_artifacts_dir,
     )
     app = FastAPI(
@@ -59,9 +60,8 @@ def create_app(
     app.state.services = services
     for noun in (studies, trials, epochs, schema, workers, health, study_pages, login, docs):
         app.include_router(noun.router)
-    dashboard = Dashboard(database)
     for prefix in DASHBOARD_PREFIXES:
-        app.mount(prefix, dashboard)
+        app.mount(prefix, services.dashboard)
     describe(app)
     # the last one added is the outermost
     app.add_middleware(Gate, book=services.tokens)

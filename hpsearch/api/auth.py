@@ -9,7 +9,7 @@ proxy, a tunnel, a port forwarded by an editor.
 
 import base64
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
@@ -41,6 +41,13 @@ class Identity:
 
     owner: str
     scope: str
+
+
+class Identifier(Protocol):
+    """Tells who a token belongs to."""
+
+    def identify(self, token: str) -> Identity:
+        """Return whose it is, or raise ``Unauthorized``."""
 
 
 class TokenBook:
@@ -81,7 +88,7 @@ class Gate:
     ``request.state.identity``.
     """
 
-    def __init__(self, app: ASGIApp, book: TokenBook) -> None:
+    def __init__(self, app: ASGIApp, book: Identifier) -> None:
         self._app = app
         self._book = book
 
@@ -144,7 +151,8 @@ def cookie_token(connection: HTTPConnection) -> str:
             "or open the login link that the server printed"
         )
     try:
-        return base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)).decode()
+        padded = value + "=" * (-len(value) % 4)
+        return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
     except ValueError as error:
         raise Unauthorized("the login cookie is damaged; log in again") from error
 

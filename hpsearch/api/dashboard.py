@@ -2,7 +2,7 @@
 
 It is a WSGI app whose page asks for absolute addresses (``/api``, ``/static``, ``/csv``), so
 these are its own too. Only the readings named in ``READINGS`` reach it: everything else it can
-do writes. It is loaded when somebody first looks.
+do writes, and its connections could not. It is loaded when somebody first looks.
 """
 
 import io
@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from hpsearch.errors import BrokenInvariant, FieldError, NotFound, RequestInvalid
 from hpsearch.storage.database import Database
+from hpsearch.storage.optuna_view import close_optuna_view, open_optuna_view
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -52,6 +53,7 @@ class Dashboard:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._wsgi: Wsgi | None = None
+        self._storage: Any = None
         self._loading = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,10 +102,15 @@ class Dashboard:
                 with _without_sklearn():
                     from optuna_dashboard import wsgi
 
-                url = self._database.url.render_as_string(hide_password=False)
-                # Optuna runs str.format over the URL
-                self._wsgi = wsgi(url.replace("{", "{{").replace("}", "}}"))
+                self._storage = open_optuna_view(self._database)
+                self._wsgi = wsgi(self._storage)
             return self._wsgi
+
+    def close(self) -> None:
+        """Close its connections."""
+        with self._loading:
+            if self._storage is not None:
+                close_optuna_view(self._storage)
 
 
 @contextmanager

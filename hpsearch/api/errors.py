@@ -1,7 +1,7 @@
 """Every error as an RFC 9457 problem: ours, the framework's, and what nobody foresaw."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -128,10 +128,19 @@ def _field(item: errors.FieldError) -> dict[str, Any]:
 
 def shown(value: Any) -> Any:
     """Return ``value`` if it is short as JSON, else its first 200 characters as text."""
-    text = value if isinstance(value, str) else _first_chars(value, MAX_INPUT_CHARS + 1)
+    if isinstance(value, str):
+        return _cut(value)
+    text = _first_chars(value, MAX_INPUT_CHARS + 1)
     if len(text) > MAX_INPUT_CHARS:
-        return text[: MAX_INPUT_CHARS - 1] + "…"
-    return value if isinstance(value, str) else plain(value) if _is_plain(value) else text
+        return _cut(text)
+    try:
+        return plain(json.loads(text, parse_constant=str))
+    except ValueError:
+        return text
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_INPUT_CHARS else text[: MAX_INPUT_CHARS - 1] + "…"
 
 
 def _first_chars(value: Any, n_chars: int) -> str:
@@ -145,14 +154,6 @@ def _first_chars(value: Any, n_chars: int) -> str:
     except (TypeError, ValueError, RecursionError):
         return f"a value of type {type(value).__name__}"
     return text
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
-    if isinstance(value, Sequence) and not isinstance(value, bytes):
-        return isinstance(value, str) or all(_is_plain(item) for item in value)
-    return value is None or isinstance(value, bool | int | float)
 
 
 def _summary(found: Iterable[errors.FieldError]) -> str:

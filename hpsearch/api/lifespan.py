@@ -26,13 +26,7 @@ def lifespan_of(services: Services) -> Callable[[FastAPI], AbstractAsyncContextM
         try:
             yield
         finally:
-            await anyio.to_thread.run_sync(_close, services)
+            await anyio.to_thread.run_sync(services.close)
             log.info("api_stopped")
 
     return lifespan
-
-
-def _close(services: Services) -> None:
-    services.janitor.stop()
-    services.database.dispose()
-    services.doorbell.close()

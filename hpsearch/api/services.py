@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from hpsearch.api.auth import Identity, TokenBook
+from hpsearch.api.dashboard import Dashboard
 from hpsearch.api.janitor import JanitorThread
 from hpsearch.queue.doorbell import Doorbell
 from hpsearch.spec.catalog import Catalog
@@ -23,6 +24,7 @@ class Services:
         catalog: Plugins a definition may name.
         tokens: Tells whose token it is.
         janitor: Runs in the background; a nudge makes it look at once.
+        dashboard: Optuna Dashboard on the database.
         artifacts_dir: Where checkpoints and models of studies are kept.
     """
 
@@ -31,7 +33,15 @@ class Services:
     catalog: Catalog
     tokens: TokenBook
     janitor: JanitorThread
+    dashboard: Dashboard
     artifacts_dir: Path
+
+    def close(self) -> None:
+        """Stop the janitor and close every connection."""
+        self.janitor.stop()
+        self.dashboard.close()
+        self.database.dispose()
+        self.doorbell.close()
 
 
 def get_services(request: Request) -> Services:

@@ -72,5 +72,4 @@ def served(database_url: str, data_dir: Path, **settings: Any) -> Iterator[Http]
     try:
         yield Http(app, services.database)
     finally:
-        services.database.dispose()
-        services.doorbell.close()
+        services.close()
