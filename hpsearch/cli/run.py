@@ -1,5 +1,6 @@
 """The command that goes from a definition to a finished study."""
 
+import time
 from typing import TYPE_CHECKING
 
 import typer
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from hpsearch.settings import Settings
     from hpsearch.spec.views import StudyView
 
+OTHER_WITHIN_S = 20.0  # a start takes five seconds, a stop ten
+
 
 def run(path: DefinitionFile, *, new: New = False, as_json: AsJson = False) -> None:
     """Run a study to its end: on the running server if there is one, else on its own.
@@ -22,6 +25,7 @@ def run(path: DefinitionFile, *, new: New = False, as_json: AsJson = False) -> N
     """
     from hpsearch.cli.failures import study_exit_code
     from hpsearch.cli.signals import listen
+    from hpsearch.errors import InUse
     from hpsearch.settings import read_settings
 
     listen()
@@ -29,7 +33,10 @@ def run(path: DefinitionFile, *, new: New = False, as_json: AsJson = False) -> N
     settings = read_settings()
     search = _Search(draft, str(path), is_new=new, as_json=as_json)
     address = _running_server(settings)
-    study = search.on_server(address) if address is not None else search.on_own_stack(settings)
+    try:
+        study = search.on_server(address) if address else search.on_own_stack(settings)
+    except InUse:  # it starts, or stops, at this very moment
+        study = search.on_server(_await_server(settings))
     raise typer.Exit(study_exit_code(study))
 
 
@@ -118,3 +125,22 @@ def _running_server(settings: "Settings") -> "Address | None":
             raise
         return None
     return address
+
+
+def _await_server(settings: "Settings") -> "Address":
+    """Return the server that holds the data folder, once it is there.
+
+    Raises:
+        InUse: It does not come.
+    """
+    from hpsearch.errors import InUse
+
+    deadline = time.monotonic() + OTHER_WITHIN_S
+    while time.monotonic() < deadline:
+        address = _running_server(settings)
+        if address is not None:
+            return address
+        time.sleep(0.2)
+    raise InUse(
+        f"another process holds the data folder {settings.data_dir}: try again in a moment"
+    )

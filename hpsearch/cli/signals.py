@@ -1,8 +1,6 @@
 """Ctrl-C and termination, wherever the command was started from."""
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 
 
@@ -19,18 +17,6 @@ def listen() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
         signal.signal(signal.SIGHUP, _terminate)
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Let nothing interrupt what is tidied up inside."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hpsearch.cli.console import stderr
-from hpsearch.cli.signals import undisturbed
 from hpsearch.local.stack import Stack
 
 if TYPE_CHECKING:
@@ -16,18 +15,19 @@ READY_WITHIN_S = 60.0  # five seconds warm; the first start loads everything fro
 
 @contextmanager
 def running_stack(settings: "Settings") -> Iterator[Stack]:
-    """Start everything, and stop it however the block is left.
+    """Start everything, and stop it however the block is left; a second Ctrl-C hurries.
 
     Raises:
+        InUse: Another one runs on the data folder.
         Unavailable: Something does not come up; says what.
     """
     stack = Stack(settings)
     console = stderr()
     try:
         with console.status("starting the database, the queue, the API and the workers"):
-            stack.__enter__()
+            stack.start()
             stack.wait_ready(READY_WITHIN_S)
         yield stack
     finally:
-        with undisturbed(), console.status("stopping; running trials are put back"):
+        with console.status("stopping; running trials are put back"):
             stack.stop()
