@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,9 @@ import pytest
 
 from hpsearch.queue.doorbell import Doorbell
 from tests.services.process_tree import LinuxProcess, descendants
+from tests.services.waiting import eventually
 
 REPOSITORY = Path(__file__).parents[3]
-DEADLINE_S = 20.0  # of anything that takes milliseconds on an idle machine
-
-
-def eventually(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
-    deadline = time.monotonic() + deadline_s
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.01)
-    raise AssertionError(f"not within {deadline_s} s: {what}")
 
 
 class Workers:
@@ -75,15 +65,15 @@ class Workers:
         return [entry for entry in entries if wanted.items() <= entry.items()]
 
     def wait_for(self, event: str, n: int = 1, **facts: object) -> list[dict[str, Any]]:
+        def found() -> list[dict[str, Any]]:
+            entries = self.journal(event, **facts)
+            return entries if len(entries) >= n else []
+
         try:
-            found: list[dict[str, Any]] = eventually(
-                lambda: len(entries := self.journal(event, **facts)) >= n and entries,
-                f"{n} x {event} {facts}",
-            )
+            return eventually(found, f"{n} x {event} {facts}")
         except AssertionError:
             print((self.folder / "worker.log").read_text())
             raise
-        return found
 
     def named(self, module: str) -> list[LinuxProcess]:
         """The living processes below the supervisor that run one of our modules."""

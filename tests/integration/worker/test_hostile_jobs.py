@@ -14,7 +14,8 @@ from rq import Queue
 
 from hpsearch.queue.doorbell import Doorbell
 from hpsearch.queue.turns import TURN_FUNCTION
-from tests.integration.worker.conftest import Workers, eventually
+from tests.integration.worker.conftest import Workers
+from tests.services.waiting import eventually
 
 
 class Exploit:
@@ -29,12 +30,9 @@ class Exploit:
 
 def push(redis: "Redis", fields: dict[str, Any]) -> None:
     job_id = str(uuid4())
-    created: dict[Any, Any] = {
-        "created_at": "2026-01-01T00:00:00.000000Z",
-        "origin": "turns",
-        "status": "queued",
-    }
-    redis.hset(f"rq:job:{job_id}", mapping={**created, **fields})
+    queued = {"created_at": "2026-01-01T00:00:00.000000Z", "origin": "turns", "status": "queued"}
+    job: dict[Any, Any] = {**queued, **fields}
+    redis.hset(f"rq:job:{job_id}", mapping=job)
     redis.rpush("rq:queue:turns", job_id)
 
 

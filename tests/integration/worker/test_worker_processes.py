@@ -9,8 +9,9 @@ import pytest
 from redis import Redis
 
 from hpsearch.queue.doorbell import Doorbell
-from tests.integration.worker.conftest import StartWorkers, Workers, eventually
+from tests.integration.worker.conftest import StartWorkers, Workers
 from tests.services.process_tree import LinuxProcess
+from tests.services.waiting import eventually
 
 HEAVY = ("torch", "sqlalchemy", "optuna", "libtorch", "psycopg")
 

@@ -11,8 +11,9 @@ from redis import Redis
 
 from hpsearch.errors import ServiceDown
 from hpsearch.queue.doorbell import Doorbell
-from tests.integration.worker.conftest import StartWorkers, Workers, eventually
+from tests.integration.worker.conftest import StartWorkers, Workers
 from tests.services.redis import redis_program
+from tests.services.waiting import eventually
 
 
 class MortalRedis:
