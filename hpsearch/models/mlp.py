@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the API process loads these settings and must never load to
 
 ActivationName = Literal["relu", "leaky_relu", "tanh", "sigmoid", "gelu"]
 
+DEFAULT_SCALE = 0.05  # in units of a weight
 _Width = Annotated[int, Field(ge=1, le=65_536)]
 
 
@@ -48,7 +49,7 @@ class Mlp(Model):
         float,
         Field(gt=0, le=10, description="deviation of `normal`, half width of `uniform`"),
         Searchable(),
-    ] = 0.05
+    ] = DEFAULT_SCALE
 
     @model_validator(mode="before")
     @classmethod
@@ -68,6 +69,13 @@ class Mlp(Model):
             )
         return self
 
+    @model_validator(mode="after")
+    def _scale_is_used(self) -> "Mlp":
+        # the default counts as not given, so that a dump of every field can be read again
+        if self.init_scale != DEFAULT_SCALE and self.init not in {"normal", "uniform"}:
+            raise ValueError("init_scale has a meaning for init normal and uniform only")
+        return self
+
     def program(self) -> Hashable:
         """Return family, depth and activation."""
         return ("mlp", self.hidden_layers, self.activation)
@@ -85,12 +93,14 @@ class Mlp(Model):
         self, n_inputs: int, n_outputs: int, rng: np.random.Generator
     ) -> dict[str, NDArray[Any]]:
         """Draw weights layer by layer; biases are zero."""
-        return {
-            name: np.zeros(shape)
-            if len(shape) == 1
-            else draw_weight(self.init, *shape, self.init_scale, rng)
-            for name, shape in self.shapes(n_inputs, n_outputs).items()
-        }
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, shape in self.shapes(n_inputs, n_outputs).items():
+            if len(shape) == 1:
+                arrays[name] = np.zeros(shape)
+            else:
+                n_out, n_in = shape
+                arrays[name] = draw_weight(self.init, n_out, n_in, self.init_scale, rng)
+        return arrays
 
     def plain(self, n_inputs: int, n_outputs: int) -> "nn.Module":
         """Return an ``nn.Sequential`` of linear layers and activations."""

@@ -13,7 +13,7 @@ from hpsearch.layers.stack import Shapes
 
 Lanes = int | Literal["auto"]
 
-_CPU_TOTAL = 8  # the first question is asked before any width is known
+_CPU_TOTAL = 4  # asked before any width is known: most of the gain, and early first results
 _GPU_TOTAL = 64
 _CPU_PARAMETERS = ((120_000, 8), (220_000, 4))  # up to so many weights a lane: so many lanes
 _CPU_WIDE = 2

@@ -363,12 +363,11 @@ class _Run:
 
     def _n_free(self) -> int:
         engine = self._engine
-        most = most_lanes(engine.lanes, engine.device)
         live = [lane for lane in self._lanes.values() if lane.end is None]
-        if live:  # once widths are known, no more lanes than pay for the widest
-            most = min(
-                most, min(pack_lanes(engine.lanes, engine.device, lane.shapes) for lane in live)
-            )
+        if live:  # no more lanes than pay for the widest
+            most = min(pack_lanes(engine.lanes, engine.device, lane.shapes) for lane in live)
+        else:
+            most = most_lanes(engine.lanes, engine.device)
         return max(0, most - len(live))
 
 

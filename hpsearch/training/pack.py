@@ -23,7 +23,7 @@ _CHUNK_S = 0.2  # between two looks at the clock and at the caller's wishes
 _FIRST_CHUNK_STEPS = 4
 _BLOCK_BYTES = 1 << 18  # inputs gathered at once: several small steps, or one large one
 _NORM_EVERY = 8  # steps between two samples of the gradient's norm: each costs a pass over it
-_EVALUATION_BATCH = 512
+_EVALUATION_BATCH = {"cpu": 512, "cuda": 8192}  # fixed: a lane's sums must not depend on others
 _CLIP_EPS = 1e-6  # torch.nn.utils.clip_grad_norm_'s
 
 
@@ -211,11 +211,11 @@ class Pack:
             dtype=torch.float64,
             device=self._resident.device,
         )
-        looked = time.monotonic()
-        for begin in range(0, len(part), _EVALUATION_BATCH):
-            x = self._resident.scaled(part.x[begin : begin + _EVALUATION_BATCH])
+        looked, size = time.monotonic(), _EVALUATION_BATCH[self._resident.device.type]
+        for begin in range(0, len(part), size):
+            x = self._resident.scaled(part.x[begin : begin + size])
             z = network.forward(parameters, x)
-            sums += self._loss.sums(z, part.y[begin : begin + _EVALUATION_BATCH])
+            sums += self._loss.sums(z, part.y[begin : begin + size])
             if time.monotonic() - looked > _CHUNK_S:
                 poll()
                 looked = time.monotonic()

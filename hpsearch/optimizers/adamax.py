@@ -1,0 +1,58 @@
+"""Adamax: Adam with the largest gradient of late in place of the mean square."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.optimizers.base import (
+    REGISTRY,
+    Epsilon,
+    Fraction,
+    LearningRate,
+    Optimizer,
+    constant,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@REGISTRY.register("adamax")
+class Adamax(Optimizer):
+    """torch.optim.Adamax."""
+
+    buffers: ClassVar[tuple[str, ...]] = ("mean", "largest")
+
+    name: Literal["adamax"] = "adamax"
+    learning_rate: LearningRate = 2e-3
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+    eps: Epsilon = 1e-8
+
+    def coefficients(
+        self, learning_rate: NDArray[np.float64], step: NDArray[np.int64]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return decay rates and the corrected step size."""
+        return {
+            "beta1": constant(self.beta1, step),
+            "beta2": constant(self.beta2, step),
+            "new1": constant(1 - self.beta1, step),
+            "step_size": learning_rate / (1 - self.beta1**step),
+            "eps": constant(self.eps, step),
+        }
+
+    @staticmethod
+    def update(
+        weight: "Tensor",
+        gradient: "Tensor",
+        buffers: Sequence["Tensor"],
+        c: Mapping[str, "Tensor"],
+    ) -> None:
+        """Step by mean / largest."""
+        mean, largest = buffers
+        mean.mul_(c["beta1"]).addcmul_(gradient, c["new1"])
+        largest.mul_(c["beta2"])
+        largest.copy_(largest.maximum(gradient.abs().add_(c["eps"])))
+        weight.addcdiv_(mean * c["step_size"], largest, value=-1)

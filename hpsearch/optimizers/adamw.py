@@ -1,0 +1,49 @@
+"""AdamW: Adam whose weights decay by themselves, apart from the gradient."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from hpsearch.optimizers.adam import adam_coefficients, adam_update
+from hpsearch.optimizers.base import REGISTRY, Epsilon, Fraction, LearningRate, Optimizer
+from hpsearch.spec.fields import Searchable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@REGISTRY.register("adamw")
+class AdamW(Optimizer):
+    """torch.optim.AdamW: W *= 1 - learning_rate·weight_decay, then Adam's step."""
+
+    buffers: ClassVar[tuple[str, ...]] = ("mean", "square")
+
+    name: Literal["adamw"] = "adamw"
+    learning_rate: LearningRate = 1e-3
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+    eps: Epsilon = 1e-8
+    weight_decay: Annotated[
+        float, Field(ge=0, le=100, description="decoupled, of all parameters"), Searchable()
+    ] = 0.01
+
+    def coefficients(
+        self, learning_rate: NDArray[np.float64], step: NDArray[np.int64]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return Adam's coefficients and the factor of the decay."""
+        shared = adam_coefficients(self.beta1, self.beta2, self.eps, learning_rate, step)
+        return {**shared, "keep": 1 - learning_rate * self.weight_decay}
+
+    @staticmethod
+    def update(
+        weight: "Tensor",
+        gradient: "Tensor",
+        buffers: Sequence["Tensor"],
+        c: Mapping[str, "Tensor"],
+    ) -> None:
+        """Decay, then step as Adam."""
+        weight.mul_(c["keep"])
+        adam_update(weight, gradient, buffers, c)

@@ -1,0 +1,61 @@
+"""RMSprop: steps scaled by the running size of the gradient."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from hpsearch.optimizers.base import (
+    REGISTRY,
+    Epsilon,
+    Fraction,
+    LearningRate,
+    Optimizer,
+    constant,
+)
+from hpsearch.spec.fields import Searchable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@REGISTRY.register("rmsprop")
+class RmsProp(Optimizer):
+    """torch.optim.RMSprop, not centred."""
+
+    buffers: ClassVar[tuple[str, ...]] = ("square", "momentum")
+
+    name: Literal["rmsprop"] = "rmsprop"
+    learning_rate: LearningRate = 0.01
+    momentum: Fraction = 0.0
+    alpha: Annotated[
+        float, Field(ge=0, lt=1, description="memory of the mean square"), Searchable()
+    ] = 0.99
+    eps: Epsilon = 1e-8
+
+    def coefficients(
+        self, learning_rate: NDArray[np.float64], step: NDArray[np.int64]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return learning rate, momentum, memory and eps."""
+        return {
+            "learning_rate": learning_rate,
+            "momentum": constant(self.momentum, step),
+            "alpha": constant(self.alpha, step),
+            "new": constant(1 - self.alpha, step),
+            "eps": constant(self.eps, step),
+        }
+
+    @staticmethod
+    def update(
+        weight: "Tensor",
+        gradient: "Tensor",
+        buffers: Sequence["Tensor"],
+        c: Mapping[str, "Tensor"],
+    ) -> None:
+        """Step along the momentum of the scaled gradient."""
+        square, momentum = buffers
+        square.mul_(c["alpha"]).addcmul_(gradient * c["new"], gradient)
+        momentum.mul_(c["momentum"]).addcdiv_(gradient, square.sqrt().add_(c["eps"]))
+        weight.addcmul_(momentum, c["learning_rate"], value=-1)

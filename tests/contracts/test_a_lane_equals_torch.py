@@ -1,0 +1,217 @@
+"""Every update rule and activation: a lane of a pack is what plain torch would have trained."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hpsearch.datasets.splits import Splits
+from hpsearch.models.base import Model
+from hpsearch.models.mlp import Mlp
+from hpsearch.optimizers.adagrad import Adagrad
+from hpsearch.optimizers.adam import Adam
+from hpsearch.optimizers.adamax import Adamax
+from hpsearch.optimizers.adamw import AdamW
+from hpsearch.optimizers.base import REGISTRY, Optimizer
+from hpsearch.optimizers.rmsprop import RmsProp
+from hpsearch.optimizers.sgd import Sgd
+from hpsearch.spec.config import TrialConfig
+from hpsearch.training.engine import Engine, Precision
+from hpsearch.training.seeds import epoch_order, initial_generator
+from tests.lanes import LOWEST_LOSS, class_splits, line_splits, play, trial
+
+SEED = 11
+TOLERANCE = 1e-10  # float64 differs by the order of sums only; 100 steps leave 1e-13 or so
+
+
+def torch_rule(settings: Optimizer, parameters: Any) -> torch.optim.Optimizer:
+    rate = settings.learning_rate
+    match settings:
+        case Sgd():
+            return torch.optim.SGD(
+                parameters,
+                rate,
+                momentum=settings.momentum,
+                nesterov=settings.nesterov and settings.momentum > 0,
+            )
+        case AdamW():
+            return torch.optim.AdamW(
+                parameters,
+                rate,
+                (settings.beta1, settings.beta2),
+                settings.eps,
+                settings.weight_decay,
+            )
+        case Adam():
+            return torch.optim.Adam(
+                parameters, rate, (settings.beta1, settings.beta2), settings.eps
+            )
+        case RmsProp():
+            return torch.optim.RMSprop(
+                parameters, rate, settings.alpha, settings.eps, momentum=settings.momentum
+            )
+        case Adagrad():
+            return torch.optim.Adagrad(parameters, rate, eps=settings.eps)
+        case Adamax():
+            return torch.optim.Adamax(
+                parameters, rate, (settings.beta1, settings.beta2), settings.eps
+            )
+    raise AssertionError(f"teach this test {type(settings).__name__}")
+
+
+def train_plainly(
+    config: TrialConfig, number: int, n_epochs: int, splits: Splits
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Train one trial as a tutorial would, in float64, and return its weights."""
+    model, settings = config.model, config.optimizer
+    assert isinstance(model, Model)
+    assert isinstance(settings, Optimizer)
+    network = model.plain(splits.n_inputs, splits.n_outputs).double()
+    initial = model.initial(splits.n_inputs, splits.n_outputs, initial_generator(SEED, number))
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in initial.items()})
+    optimizer = torch_rule(settings, network.parameters())
+    weights = [weight for weight in network.parameters() if weight.dim() == 2]
+    x = torch.from_numpy(splits.train.x).double()
+    y = torch.from_numpy(splits.train.y)
+    loss_of = (
+        nn.CrossEntropyLoss(label_smoothing=config.training.label_smoothing)
+        if y.dim() == 1
+        else nn.MSELoss()
+    )
+    own = number if config.training.data_order == "per_trial" else None
+    for epoch in range(1, n_epochs + 1):
+        order = torch.from_numpy(epoch_order(SEED, epoch, len(x), own))
+        for batch in order.split(config.training.batch_size):
+            optimizer.zero_grad()
+            loss = loss_of(network(x[batch]), y[batch])
+            for weight in weights:
+                loss = loss + settings.l1 * weight.abs().sum()
+                loss = loss + settings.l2 / 2 * weight.square().sum()
+            loss.backward()
+            if settings.gradient_clip_norm is not None:
+                nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_clip_norm)
+            optimizer.step()
+    return {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+
+
+def assert_lanes_equal_torch(
+    configs: list[TrialConfig], splits: Splits, precision: Precision = "fast", lanes: int = 3
+) -> None:
+    engine = Engine(
+        splits, LOWEST_LOSS, SEED, precision=precision, lanes=lanes, dtype=torch.float64
+    )
+    caller = play(engine, configs)
+    for number, config in enumerate(configs):
+        end = caller.ends[number]
+        assert end.weights is not None, end.failure
+        assert end.best_epoch is not None
+        plain = train_plainly(config, number, end.best_epoch, splits)
+        assert end.weights.keys() == plain.keys()
+        for name, array in plain.items():
+            error = np.abs(end.weights[name] - array).max() / np.abs(array).max()
+            assert error < TOLERANCE, f"trial {number} {name}: {error}"
+
+
+# widths differ within the 1.3 of a pack, epochs differ so that lanes retire and others follow
+WIDTHS = [(20, 14), (19, 13), (20, 12), (18, 14), (20, 14)]
+EPOCHS = [10, 4, 10, 6, 5]
+
+RULES: dict[str, list[Optimizer]] = {
+    "sgd": [
+        Sgd(learning_rate=0.02, momentum=0.9, l2=1e-3),
+        Sgd(learning_rate=0.05),
+        Sgd(learning_rate=0.01, momentum=0.8, nesterov=True, l1=1e-4),
+        Sgd(learning_rate=0.01, momentum=0.95, gradient_clip_norm=0.5),
+        Sgd(learning_rate=0.02, nesterov=True),
+    ],
+    "adam": [
+        Adam(learning_rate=1e-3),
+        Adam(learning_rate=3e-3, beta1=0.8, beta2=0.99, l2=1e-3),
+        Adam(learning_rate=1e-3, eps=1e-4, gradient_clip_norm=1.0),
+        Adam(learning_rate=1e-2, beta1=0.0),
+        Adam(learning_rate=2e-3, l1=1e-4),
+    ],
+    "adamw": [
+        AdamW(),
+        AdamW(weight_decay=0.1, learning_rate=3e-3),
+        AdamW(weight_decay=0.0),
+        AdamW(l2=1e-3),
+        AdamW(beta1=0.5),
+    ],
+    "rmsprop": [
+        RmsProp(learning_rate=1e-3),
+        RmsProp(learning_rate=1e-3, momentum=0.9),
+        RmsProp(learning_rate=3e-3, alpha=0.9, l2=1e-3),
+        RmsProp(learning_rate=1e-3, eps=1e-3),
+        RmsProp(learning_rate=1e-3, gradient_clip_norm=1.0),
+    ],
+    "adagrad": [
+        Adagrad(),
+        Adagrad(learning_rate=0.05),
+        Adagrad(l2=1e-3),
+        Adagrad(eps=1e-3),
+        Adagrad(l1=1e-4),
+    ],
+    "adamax": [
+        Adamax(),
+        Adamax(learning_rate=1e-2, beta1=0.5),
+        Adamax(beta2=0.9),
+        Adamax(l2=1e-3),
+        Adamax(gradient_clip_norm=1.0),
+    ],
+}
+
+
+def test_every_installed_update_rule_is_compared_with_torch() -> None:
+    assert set(RULES) >= set(REGISTRY)
+
+
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_an_update_rule_is_torchs_in_every_lane(rule: str, precision: Precision) -> None:
+    configs = [
+        trial(
+            model=Mlp(hidden_units=widths, activation="tanh", init="xavier"),
+            optimizer=optimizer,
+            epochs=epochs,
+        )
+        for widths, epochs, optimizer in zip(WIDTHS, EPOCHS, RULES[rule], strict=True)
+    ]
+    assert_lanes_equal_torch(configs, class_splits(), precision)
+
+
+@pytest.mark.parametrize("data_order", ["shared", "per_trial"])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "sigmoid", "gelu"])
+def test_an_activation_is_torchs_in_every_lane(activation: str, data_order: str) -> None:
+    configs = [
+        trial(
+            model=Mlp.model_validate({"hidden_units": widths, "activation": activation}),
+            optimizer=Sgd(learning_rate=0.02, momentum=0.5, l2=1e-3),
+            epochs=epochs,
+            data_order=data_order,
+            batch_size=24,  # 200 examples: the last batch has 8
+        )
+        for widths, epochs in zip(WIDTHS, EPOCHS, strict=True)
+    ]
+    assert_lanes_equal_torch(configs, class_splits())
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_a_network_of_any_depth_is_torchs(depth: int) -> None:
+    configs = [trial(model=Mlp(hidden_units=(9,) * depth), epochs=4) for _ in range(3)]
+    assert_lanes_equal_torch(configs, class_splits())
+
+
+def test_label_smoothing_is_torchs_and_a_lanes_own() -> None:
+    configs = [trial(epochs=4, label_smoothing=smoothing) for smoothing in (0.0, 0.1, 0.3)]
+    assert_lanes_equal_torch(configs, class_splits())
+
+
+def test_a_regression_is_torchs() -> None:
+    configs = [
+        trial(model=Mlp(hidden_units=(width,)), optimizer=Sgd(learning_rate=0.01), epochs=5)
+        for width in (16, 15, 1)
+    ]
+    assert_lanes_equal_torch(configs, line_splits())

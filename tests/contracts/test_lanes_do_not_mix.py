@@ -1,0 +1,114 @@
+"""A trial's result is its own: to the last bit on a CPU, whoever is trained beside it."""
+
+import numpy as np
+import pytest
+
+from hpsearch.models.mlp import Mlp
+from hpsearch.optimizers.adam import Adam
+from hpsearch.optimizers.base import REGISTRY, Optimizer
+from hpsearch.optimizers.sgd import Sgd
+from hpsearch.spec.config import TrialConfig
+from hpsearch.spec.states import FailureKind
+from hpsearch.training.engine import Engine
+from hpsearch.training.lanes import LaneOutcome
+from tests.lanes import LOWEST_LOSS, Caller, class_splits, play, trial
+
+N_TRIALS = 11
+
+
+def assert_same(one: Caller, other: Caller, number: int) -> None:
+    assert one.curve(number) == other.curve(number)
+    assert one.ends[number].test == other.ends[number].test
+    ours, theirs = one.ends[number].weights, other.ends[number].weights
+    assert ours is not None
+    assert theirs is not None
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+
+
+def various(
+    widths: tuple[int, ...], activation: str, optimizers: list[Optimizer], data_order: str
+) -> list[TrialConfig]:
+    return [
+        trial(
+            model=Mlp.model_validate({"hidden_units": widths, "activation": activation}),
+            optimizer=optimizers[number % len(optimizers)],
+            epochs=2 + number % 3,
+            batch_size=33,  # 200 examples: the last batch has 2, where tiny products differ
+            data_order=data_order,
+        )
+        for number in range(N_TRIALS)
+    ]
+
+
+@pytest.mark.parametrize("data_order", ["shared", "per_trial"])
+@pytest.mark.parametrize(
+    ("widths", "activation"),
+    [
+        ((64,), "relu"),
+        ((37,), "sigmoid"),
+        ((33, 17), "tanh"),
+        ((24, 24), "gelu"),
+        ((1,), "leaky_relu"),
+        ((), "relu"),
+    ],
+)
+def test_a_trial_alone_and_among_seven_others_is_the_same_to_the_last_bit(
+    widths: tuple[int, ...], activation: str, data_order: str
+) -> None:
+    optimizers: list[Optimizer] = [
+        Sgd(learning_rate=0.05, momentum=0.9),
+        Sgd(learning_rate=0.01, nesterov=True, momentum=0.5, l2=1e-3),
+        Sgd(learning_rate=0.02, l1=1e-4, gradient_clip_norm=0.5),
+    ]
+    configs = various(widths, activation, optimizers, data_order)
+    splits = class_splits()
+    alone = play(Engine(splits, LOWEST_LOSS, 3, lanes=1), configs)
+    packed = play(Engine(splits, LOWEST_LOSS, 3, lanes=8), configs)
+    for number in range(N_TRIALS):
+        assert_same(alone, packed, number)
+
+
+@pytest.mark.parametrize("rule", sorted(REGISTRY))
+def test_no_update_rule_lets_neighbours_change_a_bit(rule: str) -> None:
+    optimizers: list[Optimizer] = [
+        REGISTRY[rule](learning_rate=rate, l2=l2) for rate in (1e-3, 1e-2) for l2 in (0.0, 1e-3)
+    ]
+    configs = various((19,), "relu", optimizers, "shared")
+    splits = class_splits()
+    alone = play(Engine(splits, LOWEST_LOSS, 3, lanes=1), configs)
+    packed = play(Engine(splits, LOWEST_LOSS, 3, lanes=8), configs)
+    for number in range(N_TRIALS):
+        assert_same(alone, packed, number)
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+@pytest.mark.parametrize("clip", [None, 1.0])
+@pytest.mark.parametrize("rule", [Sgd, Adam])
+def test_a_lane_that_diverges_leaves_its_neighbours_bit_identical(
+    rule: type[Sgd | Adam], clip: float | None, activation: str
+) -> None:
+    # the wild lane's first weights are too large for its loss to be a number
+    model = Mlp.model_validate({"hidden_units": (16,), "activation": activation})
+    wild = trial(
+        model=model.model_copy(update={"init": "normal", "init_scale": 1e38}),
+        optimizer=rule(learning_rate=1.0),
+        epochs=4,
+    )
+    tame = [
+        trial(
+            model=model,
+            optimizer=rule(learning_rate=1e-2, gradient_clip_norm=clip),
+            epochs=4,
+        )
+        for _ in range(3)
+    ]
+    splits = class_splits()
+    with_wild = play(Engine(splits, LOWEST_LOSS, 5, lanes=4), [*tame, wild])
+    without = play(Engine(splits, LOWEST_LOSS, 5, lanes=4), tame)
+    end = with_wild.ends[3]
+    assert end.outcome is LaneOutcome.FAILED
+    assert end.failure is not None
+    assert end.failure[0] is FailureKind.DIVERGED
+    for number in range(3):
+        assert_same(with_wild, without, number)
