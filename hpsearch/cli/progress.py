@@ -17,6 +17,7 @@ from hpsearch.spec.states import TrialState
 from hpsearch.spec.views import StudyView, TrialSummary
 
 QUIET_S = 30.0  # a log without a line for longer looks dead
+TALLY_S = 10.0  # between two lines on the whole study while trials finish
 
 
 class Display(Protocol):
@@ -120,12 +121,12 @@ class Bars:
 
 
 class Lines:
-    """A line for each trial that finishes and for each change of state."""
+    """A line for each trial that finishes, and now and then one for the whole study."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._state: str | None = None
-        self._printed_at = time.monotonic()
+        self._told: tuple[str, object] | None = None
+        self._told_at = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -139,23 +140,22 @@ class Lines:
         pass
 
     def show(self, look: Look) -> None:
-        """Print what is new."""
+        """Print what is new: each finished trial; the study if its state or its best changed."""
         study = look.study
         for trial in look.finished:
             self._print(f"{study.name}: {_finished_line(trial)}")
-        state = _state(study)
-        if look.finished or state != self._state:
-            self._state = state
-            self._print(f"{study.name}: {state}, {_count(study)} trials, {_tally(study)}")
-        elif time.monotonic() - self._printed_at > QUIET_S:
-            epochs = ", ".join(
-                f"trial {trial.number} epoch {trial.epochs}" for trial in look.running[:MAX_SHOWN]
-            )
-            tail = f"; {epochs}" if epochs else ""
-            self._print(f"{study.name}: {state}, {_count(study)} trials, {_tally(study)}{tail}")
+        news = (_state(study), study.best_trials[0].number if study.best_trials else None)
+        is_due = time.monotonic() - self._told_at > (QUIET_S if not look.finished else TALLY_S)
+        if news == self._told and not is_due:
+            return
+        self._told, self._told_at = news, time.monotonic()
+        running = ", ".join(f"trial {t.number} epoch {t.epochs}" for t in look.running[:MAX_SHOWN])
+        more = f"; {running}" if running and not look.finished else ""
+        self._print(
+            f"{study.name}: {_state(study)}, {_count(study)} trials, {_tally(study)}{more}"
+        )
 
     def _print(self, line: str) -> None:
-        self._printed_at = time.monotonic()
         self._console.print(line, markup=False, soft_wrap=True)
 
 

@@ -42,7 +42,7 @@ def test_lines_tell_each_finished_trial_and_each_state_once() -> None:
     told = text_of(lines, output, first, first, second, look(trial(0)), paused).splitlines()
 
     assert len(told) == 4
-    assert told[0] == "digits: ACTIVE, 0/20 trials, 1 running"
+    assert told[0] == "digits: ACTIVE, 0/20 trials, 1 running; trial 0 epoch 3"
     assert told[1].startswith("digits: trial 0 COMPLETE val_accuracy 0.9 (20 epochs, ")
     assert told[1].endswith("learning_rate=0.01 hidden_units[0]=64")
     assert told[2].endswith("1/20 trials, 0 running, best so far val_accuracy 0.9 (trial 0)")
