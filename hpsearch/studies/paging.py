@@ -8,6 +8,9 @@ from typing import Any
 from hpsearch.errors import FieldError, RequestInvalid
 
 MAX_LIMIT = 1000
+INT32 = range(2**31)
+"""Numbers of trials, epochs and rows: the databases keep them in 32 bits."""
+INT63 = range(2**63)
 
 
 def encode_token(*key: Any) -> str:
@@ -16,12 +19,12 @@ def encode_token(*key: Any) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode_token(token: str, *kinds: type | tuple[type, ...]) -> list[Any]:
+def decode_token(token: str, *ranges: range) -> list[int]:
     """Return the key a token holds.
 
     Args:
         token: As it came from the caller.
-        kinds: The type of each part of the key.
+        ranges: Where each part of the key must lie.
 
     Raises:
         RequestInvalid: It is not a token of this kind of list.
@@ -32,9 +35,10 @@ def decode_token(token: str, *kinds: type | tuple[type, ...]) -> list[Any]:
         key = None
     if (
         not isinstance(key, list)
-        or len(key) != len(kinds)
-        or not all(isinstance(part, kind) for part, kind in zip(key, kinds, strict=True))
-        or any(isinstance(part, int) and abs(part) >= 2**63 for part in key)
+        or len(key) != len(ranges)
+        or not all(
+            type(part) is int and part in valid for part, valid in zip(key, ranges, strict=True)
+        )
     ):
         message = "expected a next_page_token of this list, as an earlier answer gave it"
         raise RequestInvalid([FieldError(("query", "page_token"), message, token)])

@@ -15,7 +15,7 @@ from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialRecord
 from hpsearch.storage.workers import WorkerRecord
 from hpsearch.studies.best import best_numbers, ranked
-from hpsearch.studies.paging import check_limit, decode_token, encode_token
+from hpsearch.studies.paging import INT32, INT63, check_limit, decode_token, encode_token
 from hpsearch.studies.views import study_view, summaries, trial_view
 
 E = TypeVar("E", bound=StrEnum)
@@ -50,7 +50,7 @@ def list_studies(
     check_limit(limit)
     after = None
     if page_token is not None:
-        micros, study_id = decode_token(page_token, int, int)
+        micros, study_id = decode_token(page_token, INT63, INT32)
         after = (_from_micros(micros, page_token), study_id)
     with database.read() as tx:
         page: list[StudyRecord] = []
@@ -91,7 +91,7 @@ def list_trials(
     if order_by not in ORDERS:
         raise _query_error("order_by", f"expected one of {', '.join(ORDERS)}", order_by)
     check_limit(limit)
-    after = None if page_token is None else decode_token(page_token, int)[0]
+    after = None if page_token is None else decode_token(page_token, INT32)[0]
     with database.read() as tx:
         study = studies.get_study(tx, name)
         if order_by.endswith("number"):
@@ -140,7 +140,7 @@ def trial_epochs(
         RequestInvalid: The limit or the token makes no sense.
     """
     check_limit(limit)
-    epoch = 0 if page_token is None else decode_token(page_token, int)[0]
+    epoch = 0 if page_token is None else decode_token(page_token, INT32)[0]
     with database.read() as tx:
         study = studies.get_study(tx, name)
         _trial(tx, study, number)
