@@ -69,6 +69,10 @@ class PluginReader:
             self._problems.add(loc, f"must be {self._example()}, got {show(raw)}", raw)
             return None
         written = {key: Written(item, (*loc, key), f"{self._where}.") for key, item in raw.items()}
+        if "choices" in written:
+            msg = f"there is one {self._where} for the whole study; write {self._example()}"
+            self._problems.add((*loc, "choices"), msg, raw["choices"])
+            return None
         if "label" in written:
             self._problems.add(
                 (*loc, "label"), "belongs into a branch, inside choices", raw["label"]

@@ -149,15 +149,17 @@ class LayerReader:
             return None if self._depth.default is MISSING else Constant(self._depth.default)
         first = self._written[lists[0].name]
         n_layers = len(first.value)
-        for kind in lists[1:]:
+        others = [kind for kind in lists[1:] if len(self._value(kind)) != n_layers]
+        for kind in others:
             other = self._written[kind.name]
-            if len(other.value) != n_layers:
-                msg = (
-                    f"must have {n_layers} entries, one per layer as {lists[0].name}, "
-                    f"got {len(other.value)}; or give {self._depth.name}"
-                )
-                self._problems.add(other.loc, msg, other.value)
-        return Constant(n_layers) if self._is_depth(n_layers, first.loc, first.value) else None
+            msg = (
+                f"must have {n_layers} entries, one per layer as {lists[0].name}, "
+                f"got {len(other.value)}; or give {self._depth.name}"
+            )
+            self._problems.add(other.loc, msg, other.value)
+        if others or not self._is_depth(n_layers, first.loc, first.value):
+            return None
+        return Constant(n_layers)
 
     @staticmethod
     def _max_layers(depth: Node | None, nodes: Mapping[str, Node]) -> int | None:

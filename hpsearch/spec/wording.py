@@ -101,7 +101,11 @@ def expectation(schema: Mapping[str, Any]) -> str:
         return " ".join(["a whole number" if kind == "integer" else "a number", *_bounds(schema)])
     if kind == "string":
         return " ".join(["text", *_text_rules(schema)])
-    words = {"boolean": "true or false", "null": "null", "array": "a list", "object": "an object"}
+    if kind == "array":
+        most = f" of at most {schema['maxItems']:,} entries" if "maxItems" in schema else ""
+        each = f", each {expectation(schema['items'])}" if schema.get("items") else ""
+        return f"a list{most}{each}"
+    words = {"boolean": "true or false", "null": "null", "object": "an object"}
     return words.get(str(kind), "another value")
 
 
