@@ -10,10 +10,11 @@ TEST_INSTALLED := $(VENV)/.installed-test
 EXAMPLE ?= examples/digits-mlp.yaml
 PYTEST_ARGS ?=
 
-.PHONY: help install install-test run test lint lock docs clean
+.PHONY: help install install-test run up test lint lock docs clean
 
 help:
 	@echo "make run      install if needed, then search on handwritten digits"
+	@echo "make up       install if needed, then run the service until Ctrl-C"
 	@echo "make test     install if needed, then run every test"
 	@echo "make lint     format, lint, types and the layers of the code"
 	@echo "make install  .venv with the pinned dependencies and .venv/bin/hpsearch"
@@ -23,7 +24,10 @@ help:
 
 install: $(INSTALLED)
 
-install-test: $(TEST_INSTALLED)
+install-up: $(INSTALLED)
+	@$(BIN)/hpsearch up
+
+test: $(TEST_INSTALLED)
 
 run: $(INSTALLED)
 	@$(BIN)/hpsearch run --new $(EXAMPLE)
