@@ -1,7 +1,10 @@
 """``python -m hpsearch.api``: serve the API until told to stop."""
 
+import argparse
 import contextlib
+import socket
 import sys
+from collections.abc import Sequence
 
 from pydantic import ValidationError
 
@@ -13,8 +16,11 @@ from hpsearch.settings import Settings
 DEFAULT_PORT = 8000
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Serve; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m hpsearch.api")
+    parser.add_argument("--fd", type=int, help="inherited socket that listens already")
+    descriptor = parser.parse_args(arguments).fd
     try:
         settings = Settings()
         configure_logs(settings.log_level, settings.log_format)
@@ -25,9 +31,9 @@ def main() -> int:
     port = DEFAULT_PORT if settings.port is None else settings.port
     server = make_server(app, settings.host, port)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after a clean end
-        server.run()
+        server.run(None if descriptor is None else [socket.socket(fileno=descriptor)])
     return 0 if server.started else 3
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

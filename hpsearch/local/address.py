@@ -1,16 +1,20 @@
 """Where the API of this machine listens, and what others call it."""
 
-import itertools
+import errno
 import socket
 
 from hpsearch.errors import ServiceDown
 
 FIRST_PORT = 8000
 _TRIES = 100
+_BACKLOG = 128  # connections that wait while the API restarts
 
 
-def choose_port(host: str, wanted: int | None) -> int:
-    """Return a port that is free now: the wanted one, else 8000 or the next free one.
+def listen(host: str, wanted: int | None) -> socket.socket:
+    """Return a socket that listens on the wanted port, else on 8000 or the next free one.
+
+    Holding it, nobody else can take the port, and a client that comes while the API restarts
+    waits instead of being refused.
 
     Args:
         host: Address to listen on.
@@ -19,15 +23,12 @@ def choose_port(host: str, wanted: int | None) -> int:
     Raises:
         ServiceDown: The wanted port is taken, or the host is not ours.
     """
-    if wanted is not None:
-        port = _bind(host, wanted)
-        if port is None:
-            raise ServiceDown(
-                "api", f"port {wanted} is taken: stop what uses it or set HPSEARCH_PORT to another"
-            )
-        return port
-    ports = itertools.chain(range(FIRST_PORT, FIRST_PORT + _TRIES), [0])
-    return next(port for number in ports if (port := _bind(host, number)) is not None)
+    ports = range(FIRST_PORT, FIRST_PORT + _TRIES) if wanted is None else [wanted]
+    for port in ports:
+        if (listening := _bind(host, port)) is not None:
+            return listening
+    taken = f"ports {ports[0]} to {ports[-1]} are" if wanted is None else f"port {wanted} is"
+    raise ServiceDown("api", f"{taken} taken: stop what uses it or set HPSEARCH_PORT to another")
 
 
 def url_of(host: str, port: int) -> str:
@@ -37,20 +38,21 @@ def url_of(host: str, port: int) -> str:
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
-def _bind(host: str, port: int) -> int | None:
+def _bind(host: str, port: int) -> socket.socket | None:
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except OSError as error:
         raise ServiceDown("api", f"HPSEARCH_HOST is {host!r}: {error.strerror}") from None
-    with socket.socket(family, kind) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as uvicorn does
-        try:
-            probe.bind(address)
-            probe.listen(1)
-        except OSError as error:
-            if isinstance(error, PermissionError) or "address" in str(error.strerror).lower():
-                return None
-            raise
-        return int(probe.getsockname()[1])
+    listening = socket.socket(family, kind)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+            return None
+        raise ServiceDown("api", f"cannot listen on {host!r}: {error.strerror}") from None
+    return listening

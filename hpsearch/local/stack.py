@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpsearch.errors import HpsearchError, ServiceDown
-from hpsearch.local.address import choose_port, url_of
+from hpsearch.local.address import listen, url_of
 from hpsearch.local.lock import FolderLock
 from hpsearch.local.logfile import LogFile
 from hpsearch.local.redis import BundledRedis
@@ -60,7 +61,8 @@ class Stack:
         self._modules = modules or Modules()
         self._folder = settings.data_dir.resolve()
         self._lock = FolderLock(self._folder)
-        self._port: int | None = None
+        self._socket: socket.socket | None = None
+        self._port = 0
         self._logs: list[LogFile] = []
         self._services: list[Service] = []
         self._redis: BundledRedis | None = None
@@ -78,7 +80,7 @@ class Stack:
         Raises:
             ServiceDown: The stack was never started.
         """
-        if self._port is None:
+        if self._port == 0:
             raise ServiceDown("api", "it was not started")
         return url_of(self._settings.host, self._port)
 
@@ -105,7 +107,8 @@ class Stack:
         """
         self._lock.acquire()
         self._server_file.unlink(missing_ok=True)  # of one that was killed
-        self._port = choose_port(self._settings.host, self._settings.port)
+        self._socket = listen(self._settings.host, self._settings.port)
+        self._port = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._run, name="stack", daemon=True)
         self._thread.start()
 
@@ -134,6 +137,7 @@ class Stack:
                 thread.join(0.1)
             except (KeyboardInterrupt, SystemExit):
                 self._hurrying.set()
+        self._hang_up()
         self._lock.release()
 
     def __enter__(self) -> "Stack":
@@ -172,10 +176,12 @@ class Stack:
         if self._redis is not None:
             others["redis_url"] = self._redis.url
         environment = self._settings.environment(**others)
-        for name, command in (("api", self._modules.api), ("worker", self._modules.worker)):
-            log = self._log(name)
-            self._add(name, _launcher(command, environment, log), log)
-        self._named("api").start()
+        descriptor = -1 if self._socket is None else self._socket.fileno()
+        log = self._log("api")
+        command = (*self._modules.api, "--fd", str(descriptor))
+        self._add("api", _launcher(command, environment, log, descriptor), log).start()
+        log = self._log("worker")
+        self._add("worker", _launcher(self._modules.worker, environment, log), log)
 
     def _begin_upgrade(self) -> None:
         """Upgrade beside the start of the API, or before it where there is nothing to serve."""
@@ -228,6 +234,7 @@ class Stack:
         with contextlib.suppress(OSError):
             self._server_file.unlink()
         hurry = self._hurrying.is_set
+        self._hang_up()
         clients = [s.process for s in self._services if s.process and s.name != "redis"]
         if self._upgrade is not None:
             kill(self._upgrade[0])  # migrations are transactions
@@ -236,6 +243,11 @@ class Stack:
             self._redis.stop()
         for log in self._logs:
             log.close()
+
+    def _hang_up(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     @property
     def _server_file(self) -> Path:
@@ -256,17 +268,19 @@ class Stack:
 
 
 def _launcher(
-    command: tuple[str, ...], environment: dict[str, str], log: LogFile
+    command: tuple[str, ...], environment: dict[str, str], log: LogFile, *descriptors: int
 ) -> Callable[[], Process]:
     def launch() -> Process:
-        return spawn(python(*command), environment=environment, output=log.output)
+        return spawn(
+            python(*command), environment=environment, output=log.output, pass_fds=descriptors
+        )
 
     return launch
 
 
-def _is_ready(host: str, port: int | None) -> bool:
-    address = url_of(host, port or 0).removeprefix("http://")
-    connection = http.client.HTTPConnection(address, timeout=1.0)
+def _is_ready(host: str, port: int) -> bool:
+    address = url_of(host, port).removeprefix("http://")
+    connection = http.client.HTTPConnection(address, timeout=0.5)
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == http.client.OK

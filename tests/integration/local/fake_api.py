@@ -1,6 +1,7 @@
 """Stands in for the API: answers /readyz, and does what a file in the data folder says."""
 
 import http.server
+import socket
 import sys
 
 from hpsearch.settings import Settings
@@ -21,8 +22,10 @@ def main() -> int:
     if (settings.data_dir / "api-is-broken").exists():
         sys.stderr.write("no module named luck\n")
         return 1
-    assert settings.port is not None
-    http.server.ThreadingHTTPServer((settings.host, settings.port), Handler).serve_forever()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False)
+    server.socket.close()
+    server.socket = socket.socket(fileno=int(sys.argv[sys.argv.index("--fd") + 1]))
+    server.serve_forever()
     return 0
 
 
