@@ -76,9 +76,11 @@ def format_time(moment: datetime | None) -> str:
 
 
 def format_duration(seconds: float | None) -> str:
-    """Return ``0.4s``, ``42s``, ``3m 05s`` or ``2h 10m``."""
+    """Return ``0.04s``, ``4.2s``, ``42s``, ``3m 05s`` or ``2h 10m``."""
     if seconds is None:
         return "-"
+    if 0 < seconds < 1:
+        return f"{seconds:.2f}s"
     if seconds < 10:
         return f"{seconds:.1f}s"
     if seconds < 60:

@@ -13,7 +13,7 @@ from rich.text import Text
 from hpsearch.cli.console import format_duration, format_number, format_params, format_values
 from hpsearch.cli.json_lines import print_json, to_json
 from hpsearch.client.follow import MAX_SHOWN, Look, goal_metric
-from hpsearch.spec.states import TrialState
+from hpsearch.spec.states import StudyState, TrialState
 from hpsearch.spec.views import StudyView, TrialSummary
 
 QUIET_S = 30.0  # a log without a line for longer looks dead
@@ -205,7 +205,8 @@ def _count(study: StudyView) -> str:
 
 def _tally(study: StudyView) -> str:
     counts = study.counts
-    parts = [f"{counts.running} running"]
+    is_waiting = not counts.running and study.state is StudyState.ACTIVE
+    parts = ["waiting for a worker" if is_waiting else f"{counts.running} running"]
     parts += [f"{counts.pruned} pruned"] if counts.pruned else []
     parts += [f"{counts.fail} failed"] if counts.fail else []
     if study.best_trials:

@@ -80,8 +80,8 @@ class _Search:
             self._say_how_to_go_on("stays ACTIVE and loses nothing: `hpsearch up` goes on with it")
             raise
         self._say(
-            f"\nMore: `hpsearch up`, then {stack.url}/studies/{study.name} in a browser "
-            f"or `hpsearch show {study.name}`"
+            f"\nMore: start `hpsearch up` and open the link it prints, "
+            f"or ask `hpsearch show {study.name}` beside it."
         )
         return study
 

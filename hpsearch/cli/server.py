@@ -32,14 +32,16 @@ def up() -> None:
 
     listen()
     settings = read_settings()
+    news = News()
     try:
         with running_stack(settings) as stack, Client(stack.url, stack.token) as client:
             say(f"hpsearch runs on {stack.url}, its data is in {settings.data_dir}")
             say_address(client.url, client.login_link())
             say("Ctrl-C stops it; studies go on at the next `hpsearch up`.")
-            _tell_news(client)
+            _tell_news(client, news)
     except KeyboardInterrupt:
-        say("Stopped. Studies go on at the next `hpsearch up`.")
+        names = ", ".join(sorted(news.followed))
+        say(f"Stopped. The next `hpsearch up` goes on with {names}." if names else "Stopped.")
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
@@ -103,10 +105,9 @@ class News:
         self._states.pop(name, None)
 
 
-def _tell_news(client: "Client") -> NoReturn:
+def _tell_news(client: "Client", news: News) -> NoReturn:
     from hpsearch.cli.console import say
 
-    news = News()
     while True:
         for line in news.lines(_unfinished(client, news), time.monotonic()):
             say(f"{datetime.now().astimezone():%H:%M:%S} {line}")

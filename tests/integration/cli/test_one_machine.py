@@ -181,22 +181,16 @@ def test_commands_find_the_server_of_the_data_folder(
     assert "dataset.name (line 2)" in wrong.stderr
     assert machine.run("delete", "tiny-2").returncode == 0
 
-    assert interrupt(up)[0] == 130
-    assert machine.left_over() == []
-
-
-def test_a_study_that_is_cancelled_makes_run_exit_1(
-    machine: Machine, client: Callable[[], Client]
-) -> None:
-    process = machine.start("run", machine.write("long", epochs=2000, trials=50))
-    until(lambda: is_up(machine) and _epochs(client, "long") > 0, process)
-
-    with client() as service:
-        service.cancel("long")
-    out, err = process.communicate(timeout=WITHIN_S)
-
-    assert process.returncode == 1, err
+    watching = machine.start("run", machine.write("long", epochs=2000, trials=50))
+    until(lambda: _epochs(client, "long") > 0, watching)
+    assert machine.run("cancel", "long").returncode == 0
+    out, err = watching.communicate(timeout=WITHIN_S)
+    assert watching.returncode == 1, err
     assert "long is CANCELLED" in out
+
+    up.terminate()
+    up.communicate(timeout=WITHIN_S)
+    assert up.returncode == 128 + signal.SIGTERM
     assert machine.left_over() == []
 
 

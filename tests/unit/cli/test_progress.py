@@ -45,7 +45,9 @@ def test_lines_tell_each_finished_trial_and_each_state_once() -> None:
     assert told[0] == "digits: ACTIVE, 0/20 trials, 1 running; trial 0 epoch 3"
     assert told[1].startswith("digits: trial 0 COMPLETE val_accuracy 0.9 (20 epochs, ")
     assert told[1].endswith("learning_rate=0.01 hidden_units[0]=64")
-    assert told[2].endswith("1/20 trials, 0 running, best so far val_accuracy 0.9 (trial 0)")
+    assert told[2].endswith(
+        "1/20 trials, waiting for a worker, best so far val_accuracy 0.9 (trial 0)"
+    )
     assert told[3].startswith("digits: PAUSED")
 
 
@@ -127,7 +129,15 @@ def test_json_lines_are_events(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, "-"), (0.44, "0.4s"), (42.4, "42s"), (185, "3m 05s"), (7800, "2h 10m")],
+    [
+        (None, "-"),
+        (0.0, "0.0s"),
+        (0.044, "0.04s"),
+        (4.44, "4.4s"),
+        (42.4, "42s"),
+        (185, "3m 05s"),
+        (7800, "2h 10m"),
+    ],
 )
 def test_durations_are_short(seconds: float | None, text: str) -> None:
     assert format_duration(seconds) == text
