@@ -2,7 +2,9 @@
 
 import pytest
 
+from hpsearch.spec.catalog import Catalog
 from hpsearch.spec.space import CategoricalDomain, FloatDomain
+from tests.unit.spec.sample_catalog import Errors, Parse
 
 TWO_OPTIMIZERS = """
 optimizer:
@@ -13,7 +15,7 @@ optimizer:
 """
 
 
-def test_parameters_are_named_by_branch_and_shared_ones_without(parse):
+def test_parameters_are_named_by_branch_and_shared_ones_without(parse: Parse) -> None:
     assert parse(TWO_OPTIMIZERS).space.domains == {
         "optimizer": CategoricalDomain(("sgd", "gentle")),
         "optimizer.l2": FloatDomain(0.0, 1.0),
@@ -22,7 +24,7 @@ def test_parameters_are_named_by_branch_and_shared_ones_without(parse):
     }
 
 
-def test_only_parameters_of_the_drawn_branch_are_asked_for(parse):
+def test_only_parameters_of_the_drawn_branch_are_asked_for(parse: Parse) -> None:
     space = parse(TWO_OPTIMIZERS).space
     params = space.suggest(lambda name, domain: "gentle" if name == "optimizer" else domain.low)
     assert set(params) == {"optimizer", "optimizer.l2", "optimizer.gentle.learning_rate"}
@@ -31,7 +33,9 @@ def test_only_parameters_of_the_drawn_branch_are_asked_for(parse):
     assert space.is_conditional
 
 
-def test_defaults_are_filled_into_the_branches_and_common_fields_stay_beside_them(parse):
+def test_defaults_are_filled_into_the_branches_and_common_fields_stay_beside_them(
+    parse: Parse,
+) -> None:
     assert parse(TWO_OPTIMIZERS).document["optimizer"] == {
         "l2": {"low": 0.0, "high": 1.0},
         "choices": [
@@ -53,7 +57,7 @@ def test_defaults_are_filled_into_the_branches_and_common_fields_stay_beside_the
     }
 
 
-def test_a_common_field_may_be_per_layer_in_one_branch_and_single_in_another(parse):
+def test_a_common_field_may_be_per_layer_in_one_branch_and_single_in_another(parse: Parse) -> None:
     definition = parse(
         """
         model:
@@ -76,13 +80,13 @@ def test_a_common_field_may_be_per_layer_in_one_branch_and_single_in_another(par
     assert definition.space.resolve(params).model.noise == (0.25, 0.25)
 
 
-def test_branches_without_parameters_of_their_own_are_no_conditional_space(parse):
+def test_branches_without_parameters_of_their_own_are_no_conditional_space(parse: Parse) -> None:
     space = parse("optimizer: {choices: [{name: sgd}, {name: adam}]}").space
     assert not space.is_conditional
     assert space.size() == 2
 
 
-def test_sizes_of_branches_add_up(parse):
+def test_sizes_of_branches_add_up(parse: Parse) -> None:
     space = parse(
         "optimizer: {choices: [{name: sgd, nesterov: {choices: [true, false]}}, {name: adam}]}"
     ).space
@@ -149,21 +153,23 @@ def test_sizes_of_branches_add_up(parse):
         ),
     ],
 )
-def test_a_wrong_branch_is_named_at_its_place(errors, optimizer, place, message):
+def test_a_wrong_branch_is_named_at_its_place(
+    errors: Errors, optimizer: str, place: str, message: str
+) -> None:
     assert message in errors(f"optimizer: {optimizer}")[f"optimizer{place}"]
 
 
-def test_a_mistake_in_a_common_field_is_told_once(errors):
+def test_a_mistake_in_a_common_field_is_told_once(errors: Errors) -> None:
     messages = errors("optimizer: {l2: -1, choices: [{name: sgd}, {name: adam}]}")
     assert messages == {"optimizer.l2": "must be a number from 0 to 1,000, got -1"}
 
 
-def test_a_misspelt_plugin_still_has_its_fields_checked(errors):
+def test_a_misspelt_plugin_still_has_its_fields_checked(errors: Errors) -> None:
     messages = errors("optimizer: {name: sdg, learning_rate: 0, momentun: 0.9}")
     assert set(messages) == {"optimizer.name", "optimizer.learning_rate", "optimizer.momentun"}
 
 
-def test_a_common_range_that_means_two_things_is_refused(catalog):
+def test_a_common_range_that_means_two_things_is_refused(catalog: Catalog) -> None:
     from dataclasses import replace
     from typing import Annotated
 

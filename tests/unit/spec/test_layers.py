@@ -1,11 +1,15 @@
 """Fields with one value per layer, and the depth they follow."""
 
+from typing import Any
+
 import pytest
 
+from hpsearch.spec.definition import Definition
 from hpsearch.spec.space import CategoricalDomain, IntDomain
+from tests.unit.spec.sample_catalog import Errors, Parse
 
 
-def point(definition):
+def point(definition: Definition) -> Any:
     """Return the trial of the point whose parameters take their first value."""
     params = definition.space.suggest(
         lambda _name, domain: domain.choices[0] if hasattr(domain, "choices") else domain.low
@@ -13,19 +17,19 @@ def point(definition):
     return definition.space.resolve(params)
 
 
-def test_a_constant_holds_for_every_layer(parse):
+def test_a_constant_holds_for_every_layer(parse: Parse) -> None:
     definition = parse("model: {family: mlp, hidden_layers: 3, hidden_units: 64}")
     assert definition.space.is_empty
     assert point(definition).model.hidden_units == (64, 64, 64)
 
 
-def test_the_default_holds_for_every_layer(parse):
+def test_the_default_holds_for_every_layer(parse: Parse) -> None:
     definition = parse("model: {family: mlp, hidden_layers: 2}")
     assert point(definition).model.hidden_units == (128, 128)
     assert definition.document["model"]["hidden_units"] == 128
 
 
-def test_a_range_is_drawn_anew_for_each_layer_of_the_drawn_depth(parse):
+def test_a_range_is_drawn_anew_for_each_layer_of_the_drawn_depth(parse: Parse) -> None:
     definition = parse(
         "model: {family: mlp, hidden_layers: {low: 0, high: 3}, hidden_units: {low: 8, high: 16}}"
     )
@@ -41,7 +45,7 @@ def test_a_range_is_drawn_anew_for_each_layer_of_the_drawn_depth(parse):
     assert definition.space.size() == 1 + 9 + 9**2 + 9**3
 
 
-def test_per_layer_false_draws_once_for_all_layers(parse):
+def test_per_layer_false_draws_once_for_all_layers(parse: Parse) -> None:
     definition = parse(
         """
         model:
@@ -57,7 +61,7 @@ def test_per_layer_false_draws_once_for_all_layers(parse):
     assert definition.space.size() == 6
 
 
-def test_a_list_has_a_constant_range_or_choices_for_each_layer(parse):
+def test_a_list_has_a_constant_range_or_choices_for_each_layer(parse: Parse) -> None:
     definition = parse(
         "model: {family: mlp, hidden_units: [{low: 8, high: 16}, 32, {choices: [4, 2]}]}"
     )
@@ -69,7 +73,7 @@ def test_a_list_has_a_constant_range_or_choices_for_each_layer(parse):
     assert point(definition).model.hidden_units == (8, 32, 4)
 
 
-def test_shallower_trials_take_the_first_entries_of_a_list(parse):
+def test_shallower_trials_take_the_first_entries_of_a_list(parse: Parse) -> None:
     definition = parse(
         "model: {family: mlp, hidden_layers: {low: 1, high: 2}, hidden_units: [50, 30, 10]}"
     )
@@ -78,13 +82,13 @@ def test_shallower_trials_take_the_first_entries_of_a_list(parse):
     assert definition.space.size() == 2
 
 
-def test_an_empty_list_is_a_network_without_hidden_layers(parse):
+def test_an_empty_list_is_a_network_without_hidden_layers(parse: Parse) -> None:
     definition = parse("model: {family: mlp, hidden_units: []}")
     assert definition.document["model"]["hidden_layers"] == 0
     assert point(definition).model.hidden_units == ()
 
 
-def test_choices_of_lists_are_whole_architectures_drawn_once(parse):
+def test_choices_of_lists_are_whole_architectures_drawn_once(parse: Parse) -> None:
     definition = parse(
         """
         model:
@@ -103,7 +107,7 @@ def test_choices_of_lists_are_whole_architectures_drawn_once(parse):
     assert definition.space.size() is None
 
 
-def test_architectures_count_as_points_with_what_depends_on_them(parse):
+def test_architectures_count_as_points_with_what_depends_on_them(parse: Parse) -> None:
     definition = parse(
         """
         model:
@@ -183,11 +187,13 @@ def test_architectures_count_as_points_with_what_depends_on_them(parse):
         ),
     ],
 )
-def test_a_wrong_layer_is_named_at_its_place(errors, model, place, message):
+def test_a_wrong_layer_is_named_at_its_place(
+    errors: Errors, model: str, place: str, message: str
+) -> None:
     messages = errors(f"model: {{family: mlp, {model}}}")
     assert message in messages[f"model.{place}"]
 
 
-def test_per_layer_must_be_a_flag(errors):
+def test_per_layer_must_be_a_flag(errors: Errors) -> None:
     messages = errors("model: {family: mlp, hidden_units: {low: 1, high: 2, per_layer: no}}")
     assert messages["model.hidden_units.per_layer"] == 'must be true or false, got "no"'

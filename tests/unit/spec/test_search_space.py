@@ -1,8 +1,11 @@
 """Points of a search space: suggested, resolved, encoded, counted."""
 
+from typing import Any
+
 import pytest
 
 from hpsearch.errors import RequestInvalid
+from tests.unit.spec.sample_catalog import Parse
 
 SPACE = """
 model: {family: mlp, hidden_units: {choices: [[32], [500, 300]]}, noise: {low: 0, high: 0.5}}
@@ -13,7 +16,7 @@ optimizer:
 training: {epochs: {low: 5, high: 20, step: 5}, batch_size: {choices: [16, 32]}}
 """
 
-POINT = {
+POINT: dict[str, Any] = {
     "model.hidden_units": "[32]",
     "model.noise[0]": 0.25,
     "optimizer": "sgd",
@@ -23,7 +26,7 @@ POINT = {
 }
 
 
-def test_a_point_resolves_to_a_trial_with_every_value(parse):
+def test_a_point_resolves_to_a_trial_with_every_value(parse: Parse) -> None:
     config = parse(SPACE).space.resolve(POINT)
     assert config.document() == {
         "model": {
@@ -81,7 +84,9 @@ def test_a_point_resolves_to_a_trial_with_every_value(parse):
         ),
     ],
 )
-def test_a_point_outside_the_space_is_refused_by_name(parse, change, errors):
+def test_a_point_outside_the_space_is_refused_by_name(
+    parse: Parse, change: dict[str, Any], errors: dict[str, str]
+) -> None:
     with pytest.raises(RequestInvalid) as caught:
         parse(SPACE).space.resolve({**POINT, **change})
     found = {error.loc[1]: error.msg for error in caught.value.errors}
@@ -90,13 +95,13 @@ def test_a_point_outside_the_space_is_refused_by_name(parse, change, errors):
         assert message in found[name]
 
 
-def test_a_missing_parameter_is_named(parse):
+def test_a_missing_parameter_is_named(parse: Parse) -> None:
     point = {name: value for name, value in POINT.items() if name != "training.epochs"}
     with pytest.raises(RequestInvalid, match=r"training\.epochs: is missing"):
         parse(SPACE).space.resolve(point)
 
 
-def test_lists_are_encoded_as_compact_text_and_decoded_again(parse):
+def test_lists_are_encoded_as_compact_text_and_decoded_again(parse: Parse) -> None:
     space = parse(SPACE).space
     assert space.encode("model.hidden_units", [500, 300]) == "[500,300]"
     assert space.encode("model.hidden_units", "[500,300]") == "[500,300]"
@@ -109,22 +114,22 @@ def test_lists_are_encoded_as_compact_text_and_decoded_again(parse):
         space.encode("hidden_units", [32])
 
 
-def test_the_highest_number_of_epochs_is_known(parse):
+def test_the_highest_number_of_epochs_is_known(parse: Parse) -> None:
     assert parse(SPACE).space.max_epochs == 20
     assert parse("training: {epochs: 7}").space.max_epochs == 7
     assert parse("training: {epochs: {choices: [3, 9, 4]}}").space.max_epochs == 9
-    assert parse().space.max_epochs == 20
+    assert parse("").space.max_epochs == 20
 
 
-def test_parameters_come_in_one_order_behind_what_they_depend_on(parse):
+def test_parameters_come_in_one_order_behind_what_they_depend_on(parse: Parse) -> None:
     space = parse(SPACE).space
     first = list(space.suggest(lambda name, domain: POINT[name]))
     assert first == list(POINT)
     assert list(space.suggest(lambda name, domain: POINT[name])) == first
 
 
-def test_a_space_without_ranges_is_one_point(parse):
-    space = parse().space
+def test_a_space_without_ranges_is_one_point(parse: Parse) -> None:
+    space = parse("").space
     assert space.is_empty
     assert not space.is_conditional
     assert space.size() == 1
@@ -132,7 +137,7 @@ def test_a_space_without_ranges_is_one_point(parse):
     assert space.resolve({}).model.hidden_units == (128,)
 
 
-def test_sizes_multiply_and_a_continuum_is_infinite(parse):
+def test_sizes_multiply_and_a_continuum_is_infinite(parse: Parse) -> None:
     finite = """
     optimizer: {name: sgd, momentum: {low: 0, high: 0.9, step: 0.1}}
     training: {epochs: {low: 5, high: 20, step: 5}, batch_size: {low: 16, high: 32, log: true}}

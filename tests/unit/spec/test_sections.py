@@ -1,15 +1,19 @@
 """The sections without a search space, their defaults, and the rules between them."""
 
+from typing import Any
+
 import pytest
 
 from hpsearch.errors import InvalidDefinition
+from hpsearch.spec.catalog import Catalog
 from hpsearch.spec.definition import parse_definition
 from hpsearch.spec.sections import Direction, Task
 from hpsearch.spec.yaml import load_yaml
+from tests.unit.spec.sample_catalog import Errors, Parse
 
 
-def test_every_default_is_filled_in(parse):
-    assert parse().document == {
+def test_every_default_is_filled_in(parse: Parse) -> None:
+    assert parse("").document == {
         "name": "test",
         "description": "",
         "tags": [],
@@ -62,7 +66,7 @@ def test_every_default_is_filled_in(parse):
     }
 
 
-def test_a_definition_gives_its_sections(parse):
+def test_a_definition_gives_its_sections(parse: Parse) -> None:
     definition = parse(
         """
         name: a.b-c_1
@@ -87,7 +91,9 @@ def test_a_definition_gives_its_sections(parse):
     assert definition.warnings == ()
 
 
-def test_a_data_set_with_its_own_test_split_takes_no_test_fraction(parse, errors):
+def test_a_data_set_with_its_own_test_split_takes_no_test_fraction(
+    parse: Parse, errors: Errors
+) -> None:
     assert parse("dataset: {name: mnist}").dataset.test_fraction is None
     assert errors("dataset: {name: mnist, test_fraction: 0.1}") == {
         "dataset.test_fraction": "must be left out: mnist has a test split of its own"
@@ -188,11 +194,13 @@ def test_a_data_set_with_its_own_test_split_takes_no_test_fraction(parse, errors
         ("optimizer: {name: adam, note: {a: 1}}", "optimizer.note", "must be text"),
     ],
 )
-def test_a_mistake_is_named_at_its_place(errors, text, place, message):
+def test_a_mistake_is_named_at_its_place(
+    errors: Errors, text: str, place: str, message: str
+) -> None:
     assert message in errors(text)[place]
 
 
-def test_a_regression_has_its_own_metrics_and_default(parse, errors):
+def test_a_regression_has_its_own_metrics_and_default(parse: Parse, errors: Errors) -> None:
     definition = parse("dataset: {name: housing}")
     assert definition.document["objectives"][0]["metric"] == "val_loss"
     assert definition.goal_direction is Direction.MINIMIZE
@@ -205,7 +213,7 @@ def test_a_regression_has_its_own_metrics_and_default(parse, errors):
     )
 
 
-def test_the_direction_follows_from_the_metric_and_against_it_is_a_warning(parse):
+def test_the_direction_follows_from_the_metric_and_against_it_is_a_warning(parse: Parse) -> None:
     definition = parse(
         "objectives: [{metric: val_loss, direction: maximize}, {metric: val_accuracy}]"
     )
@@ -215,19 +223,19 @@ def test_the_direction_follows_from_the_metric_and_against_it_is_a_warning(parse
     )
 
 
-def test_the_first_metric_of_every_epoch_is_the_goal(parse):
+def test_the_first_metric_of_every_epoch_is_the_goal(parse: Parse) -> None:
     definition = parse("objectives: [{metric: n_parameters}, {metric: val_accuracy}]")
     assert (definition.goal_metric, definition.goal_direction) == ("val_accuracy", "maximize")
     definition = parse("objectives: [{metric: n_parameters}]")
     assert (definition.goal_metric, definition.goal_direction) == ("val_loss", "minimize")
 
 
-def test_any_of_three_limits_ends_a_study(parse):
+def test_any_of_three_limits_ends_a_study(parse: Parse) -> None:
     for limit in ("timeout_s: 1.5", "device_seconds: 60", "max_trials: 1"):
         parse(f"limits: {{{limit}}}")
 
 
-def test_all_mistakes_come_in_one_answer_with_their_lines(catalog):
+def test_all_mistakes_come_in_one_answer_with_their_lines(catalog: Catalog) -> None:
     text = """\
 name: Bad Name
 dataset: {name: digits, normalise: none}
@@ -254,7 +262,7 @@ objectives: [{metric: loss}]
     assert caught.value.errors[3].input == 1.5
 
 
-def test_an_empty_definition_says_what_is_missing(catalog):
+def test_an_empty_definition_says_what_is_missing(catalog: Catalog) -> None:
     with pytest.raises(InvalidDefinition) as caught:
         parse_definition({}, catalog)
     assert [error.loc for error in caught.value.errors] == [
@@ -267,14 +275,14 @@ def test_an_empty_definition_says_what_is_missing(catalog):
 
 
 @pytest.mark.parametrize("raw", [None, [], "text", 3, True, [{}], 1.5, object(), b"name"])
-def test_what_is_no_object_is_refused_with_words(catalog, raw):
+def test_what_is_no_object_is_refused_with_words(catalog: Catalog, raw: Any) -> None:
     with pytest.raises(InvalidDefinition) as caught:
         parse_definition(raw, catalog)
     assert caught.value.errors[0].loc == ()
     assert len(caught.value.errors) == 1
 
 
-def test_what_the_contract_names_and_this_version_cannot_do_is_said_so(errors):
+def test_what_the_contract_names_and_this_version_cannot_do_is_said_so(errors: Errors) -> None:
     messages = errors(
         """
         warm_start: {studies: [a]}
@@ -296,5 +304,5 @@ def test_what_the_contract_names_and_this_version_cannot_do_is_said_so(errors):
     }
 
 
-def test_the_default_of_an_unsupported_field_may_be_written(parse):
+def test_the_default_of_an_unsupported_field_may_be_written(parse: Parse) -> None:
     assert parse("training: {label_smoothing: 0}").document["training"]["label_smoothing"] == 0

@@ -1,8 +1,11 @@
 """Constants, ranges and choices: what is accepted, and what is said of the rest."""
 
+from typing import Any
+
 import pytest
 
-from hpsearch.spec.space import CategoricalDomain, FloatDomain, IntDomain
+from hpsearch.spec.space import CategoricalDomain, Domain, FloatDomain, IntDomain
+from tests.unit.spec.sample_catalog import Errors, Parse
 
 
 @pytest.mark.parametrize(
@@ -15,7 +18,9 @@ from hpsearch.spec.space import CategoricalDomain, FloatDomain, IntDomain
         ("{choices: [1, 0.5]}", CategoricalDomain((1.0, 0.5))),
     ],
 )
-def test_a_float_field_takes_ranges_and_choices(parse, written, domain):
+def test_a_float_field_takes_ranges_and_choices(
+    parse: Parse, written: str, domain: Domain
+) -> None:
     definition = parse(f"optimizer: {{name: sgd, learning_rate: {written}}}")
     assert definition.space.domains == {"optimizer.learning_rate": domain}
     assert repr(definition.space.domains["optimizer.learning_rate"]) == repr(domain)
@@ -29,12 +34,14 @@ def test_a_float_field_takes_ranges_and_choices(parse, written, domain):
         ("{choices: [32, 64]}", CategoricalDomain((32, 64))),
     ],
 )
-def test_a_whole_number_field_takes_ranges_and_choices(parse, written, domain):
+def test_a_whole_number_field_takes_ranges_and_choices(
+    parse: Parse, written: str, domain: Domain
+) -> None:
     definition = parse(f"training: {{batch_size: {written}}}")
     assert definition.space.domains == {"training.batch_size": domain}
 
 
-def test_choices_of_flags_and_null_are_kept_as_they_are(parse):
+def test_choices_of_flags_and_null_are_kept_as_they_are(parse: Parse) -> None:
     definition = parse(
         "optimizer: {name: sgd, nesterov: {choices: [true, false]}, clip: {choices: [null, 1]}}"
     )
@@ -53,7 +60,9 @@ def test_choices_of_flags_and_null_are_kept_as_they_are(parse):
         ("fast", 'got "fast"'),
     ],
 )
-def test_a_wrong_constant_is_named_with_what_was_expected(errors, written, message):
+def test_a_wrong_constant_is_named_with_what_was_expected(
+    errors: Errors, written: str, message: str
+) -> None:
     assert (
         message
         in errors(f"optimizer: {{name: sgd, learning_rate: {written}}}")["optimizer.learning_rate"]
@@ -61,7 +70,7 @@ def test_a_wrong_constant_is_named_with_what_was_expected(errors, written, messa
 
 
 @pytest.mark.parametrize("written", ["1.5", "2.0", "true", "'3'", "0", "100001"])
-def test_a_whole_number_field_takes_no_fraction_flag_or_text(errors, written):
+def test_a_whole_number_field_takes_no_fraction_flag_or_text(errors: Errors, written: str) -> None:
     messages = errors(f"training: {{epochs: {written}}}")
     assert "must be a whole number from 1 to 100,000" in messages["training.epochs"]
 
@@ -101,28 +110,30 @@ def test_a_whole_number_field_takes_no_fraction_flag_or_text(errors, written):
         ("{choices: [1, {low: 1, high: 2}]}", ".choices.1", "got {"),
     ],
 )
-def test_a_wrong_range_is_named_at_the_wrong_place(errors, written, place, message):
+def test_a_wrong_range_is_named_at_the_wrong_place(
+    errors: Errors, written: str, place: str, message: str
+) -> None:
     messages = errors(f"optimizer: {{name: sgd, learning_rate: {written}}}")
     assert message in messages[f"optimizer.learning_rate{place}"]
 
 
-def test_ranges_as_other_libraries_write_them_are_understood_and_corrected(errors):
+def test_ranges_as_other_libraries_write_them_are_understood_and_corrected(errors: Errors) -> None:
     messages = errors("optimizer: {name: sgd, learning_rate: {min: 1, max: 2}}")
     assert messages["optimizer.learning_rate.min"] == "unknown field; did you mean low?"
     assert messages["optimizer.learning_rate.max"] == "unknown field; did you mean high?"
 
 
-def test_log_needs_a_positive_low(errors):
+def test_log_needs_a_positive_low(errors: Errors) -> None:
     messages = errors("optimizer: {name: sgd, l2: {low: 0, high: 1, log: true}}")
     assert messages == {"optimizer.l2.low": "must be above 0 when log is true, got 0"}
 
 
-def test_whole_number_ranges_take_whole_steps_and_ends(errors):
+def test_whole_number_ranges_take_whole_steps_and_ends(errors: Errors) -> None:
     messages = errors("training: {epochs: {low: 1.5, high: 10, step: 0.5}}")
     assert set(messages) == {"training.epochs.low", "training.epochs.step"}
 
 
-def test_names_and_flags_take_no_range_but_choices(errors):
+def test_names_and_flags_take_no_range_but_choices(errors: Errors) -> None:
     messages = errors("model: {family: mlp, activation: {low: 1, high: 2}}")
     assert messages["model.activation"] == (
         'takes no range; list the values, {choices: ["relu", "tanh", "gelu"]}'
@@ -131,14 +142,14 @@ def test_names_and_flags_take_no_range_but_choices(errors):
     assert "{choices: [true, false]}" in messages["optimizer.nesterov"]
 
 
-def test_a_misspelt_option_is_corrected(errors):
+def test_a_misspelt_option_is_corrected(errors: Errors) -> None:
     messages = errors("model: {family: mlp, activation: relo}")
     assert messages["model.activation"] == (
         'must be one of relu, tanh, gelu, got "relo"; did you mean relu?'
     )
 
 
-def test_at_most_a_thousand_choices_are_taken(parse, errors):
+def test_at_most_a_thousand_choices_are_taken(parse: Parse, errors: Errors) -> None:
     thousand = ", ".join(str(width) for width in range(1, 1001))
     parse(f"training: {{batch_size: {{choices: [{thousand}]}}}}")
     many = ", ".join(str(width) for width in range(1, 10_001))
@@ -149,14 +160,16 @@ def test_at_most_a_thousand_choices_are_taken(parse, errors):
 
 
 @pytest.mark.parametrize("written", ["{low: 1, high: 2}", "{choices: [a, b]}"])
-def test_a_field_that_is_the_same_for_every_trial_cannot_be_searched(errors, written):
+def test_a_field_that_is_the_same_for_every_trial_cannot_be_searched(
+    errors: Errors, written: str
+) -> None:
     messages = errors(f"training: {{data_order: {written}}}")
     assert messages["training.data_order"] == (
         "cannot be searched: it is the same for every trial; write one of shared, per_trial"
     )
 
 
-def test_lists_can_be_choices_of_a_field_that_takes_lists():
+def test_lists_can_be_choices_of_a_field_that_takes_lists() -> None:
     from typing import Annotated
 
     from hpsearch.spec.fields import Searchable, Settings
@@ -169,7 +182,7 @@ def test_lists_can_be_choices_of_a_field_that_takes_lists():
 
     problems = Problems()
     reader = ValueReader(fields_of(Rule)["betas"], problems)
-    parameter = reader.read({"choices": [[0.9, 1], [0.5, 0.5]]}, ("betas",), "betas")
+    parameter: Any = reader.read({"choices": [[0.9, 1], [0.5, 0.5]]}, ("betas",), "betas")
     problems.raise_if_any()
     assert parameter.domain.choices == ("[0.9,1.0]", "[0.5,0.5]")
     assert parameter.read(lambda _name, _domain: "[0.5,0.5]") == [0.5, 0.5]

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -37,23 +38,23 @@ from hpsearch.spec.yaml import load_json, load_yaml
         ("-.inf", -math.inf),
     ],
 )
-def test_scalars_follow_the_core_schema_of_yaml_1_2(text, value):
-    document, _ = load_yaml(f"a: {text}")
+def test_scalars_follow_the_core_schema_of_yaml_1_2(text: str, value: Any) -> None:
+    document: Any = load_yaml(f"a: {text}")[0]
     assert document == {"a": value}
     assert type(document["a"]) is type(value)
 
 
-def test_nan_is_read_so_that_its_field_can_be_named():
-    document, _ = load_yaml("a: .nan")
+def test_nan_is_read_so_that_its_field_can_be_named() -> None:
+    document: Any = load_yaml("a: .nan")[0]
     assert math.isnan(document["a"])
 
 
-def test_keys_are_text_whatever_they_look_like():
+def test_keys_are_text_whatever_they_look_like() -> None:
     document, _ = load_yaml("1: a\noff: b\nnull: c\n<<: d\n")
     assert document == {"1": "a", "off": "b", "null": "c", "<<": "d"}
 
 
-def test_every_key_and_entry_has_its_line():
+def test_every_key_and_entry_has_its_line() -> None:
     _, lines = load_yaml("# first\na:\n  b: [1,\n    2]\nc: 3\n")
     assert lines.line_of(("a",)) == 2
     assert lines.line_of(("a", "b")) == 3
@@ -87,12 +88,12 @@ def test_every_key_and_entry_has_its_line():
         ("a: [" + "1," * 100_000 + "1]", "more than 100,000 values"),
     ],
 )
-def test_what_hides_something_or_is_no_yaml_is_refused(text, message):
+def test_what_hides_something_or_is_no_yaml_is_refused(text: str, message: str) -> None:
     with pytest.raises(MalformedBody, match=message):
         load_yaml(text)
 
 
-def test_a_yaml_bomb_is_refused_at_its_first_anchor():
+def test_a_yaml_bomb_is_refused_at_its_first_anchor() -> None:
     bomb = 'a: &a ["lol"]\n' + "".join(
         f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n"
         for old, new in zip("abcdefgh", "bcdefghi", strict=True)
@@ -101,14 +102,14 @@ def test_a_yaml_bomb_is_refused_at_its_first_anchor():
         load_yaml(bomb)
 
 
-def test_deep_nesting_is_refused_quickly():
+def test_deep_nesting_is_refused_quickly() -> None:
     start = time.monotonic()
     with pytest.raises(MalformedBody):
         load_yaml("[" * 1_000_000)
     assert time.monotonic() - start < 5.0  # the scanner alone would take hours
 
 
-def test_bytes_are_utf_8_with_or_without_a_mark():
+def test_bytes_are_utf_8_with_or_without_a_mark() -> None:
     assert load_yaml("a: ü".encode("utf-8-sig"))[0] == {"a": "ü"}
     with pytest.raises(MalformedBody, match="not UTF-8: byte 3"):
         load_yaml(b"a: \xff")
@@ -128,18 +129,18 @@ def test_bytes_are_utf_8_with_or_without_a_mark():
         ("[" + "1," * 100_000 + "1]", "more than 100,000"),
     ],
 )
-def test_json_that_is_none_or_goes_too_far_is_refused(text, message):
+def test_json_that_is_none_or_goes_too_far_is_refused(text: str, message: str) -> None:
     with pytest.raises(MalformedBody, match=message):
         load_json(text)
 
 
-def test_json_is_read_as_json():
+def test_json_is_read_as_json() -> None:
     assert load_json('{"a": [1, 1.5, null, true, "off"]}') == {"a": [1, 1.5, None, True, "off"]}
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=60))
-def test_any_text_is_read_or_refused_as_malformed(text):
+def test_any_text_is_read_or_refused_as_malformed(text: str) -> None:
     for load in (load_yaml, load_json):
         try:
             load(text)
@@ -149,7 +150,7 @@ def test_any_text_is_read_or_refused_as_malformed(text):
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet="ab:-?[]{}&*!|>'\"%@`#,\\ \n\t01.e~<=", max_size=40))
-def test_any_pile_of_yaml_signs_is_read_or_refused_as_malformed(text):
+def test_any_pile_of_yaml_signs_is_read_or_refused_as_malformed(text: str) -> None:
     try:
         load_yaml(text)
     except MalformedBody:
@@ -164,7 +165,7 @@ def test_any_pile_of_yaml_signs_is_read_or_refused_as_malformed(text):
         max_leaves=20,
     )
 )
-def test_json_text_means_the_same_read_as_yaml(value):
+def test_json_text_means_the_same_read_as_yaml(value: Any) -> None:
     text = json.dumps(value)
     if "Infinity" not in text:
         assert load_yaml(text)[0] == load_json(text) == value
