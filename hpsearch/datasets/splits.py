@@ -111,7 +111,7 @@ def _cut(
     task: Task,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return ``fraction`` of the indices (one at least, if there are two) and the others."""
-    rng = np.random.default_rng([_STREAMS[purpose], seed])
+    rng = np.random.default_rng([_STREAMS[purpose], seed % 2**32, seed // 2**32])
     sequence = rng.permutation(indices)
     if task is Task.CLASSIFICATION:
         sequence = sequence[_balanced_order(labels[sequence])]

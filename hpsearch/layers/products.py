@@ -14,7 +14,10 @@ from functools import cache
 import torch
 from torch import Tensor
 
-_SHIFTS = ((0, 0), (1, 0), (0, 1), (3, 5), (4, 8), (8, 4))  # elements off a 64-byte boundary
+# elements off a 64-byte boundary, of left, right and result: each takes every remainder of four
+_SHIFTS = ((1, 2, 3), (2, 3, 1), (3, 1, 2), (4, 8, 12))
+_LARGE = 2**24  # numbers: trying out would take memory, and large products gain nothing together
+_FEW = 256  # results of other sums can be equal by chance: few of them are tried more often
 
 
 class Products:
@@ -115,23 +118,29 @@ def _way(
 ) -> _Way:
     """Try out how lanes of this shape can be multiplied."""
     n, rows, inner, columns = sizes
-    left = _random((n, rows, inner), dtype, 1, is_left_turned)
-    right = _random((1 if is_shared else n, inner, columns), dtype, 2, is_right_turned)
-    alone = [_mm(left[k], right[0 if is_shared else k], (0, 0)) for k in range(n)]
-    for shift in _SHIFTS:
-        if not torch.equal(_mm(left[0], right[0], shift), alone[0]):
-            return _Way.ALIGNED
-    for shift in _SHIFTS:
-        a, b = _shifted(left, shift[0]), _shifted(right, shift[1])
-        out = torch.empty((n, rows, columns), dtype=dtype)
-        _batched(a, b[0] if is_shared else b, out)
-        if any(not torch.equal(out[k], alone[k]) for k in range(n)):
-            return _Way.ONE_BY_ONE
-    return _Way.BATCHED
+    if n * (rows * inner + inner * columns + rows * columns) > _LARGE:
+        return _Way.ONE_BY_ONE
+    is_batched_right = True
+    for seed in range(4 if rows * columns < _FEW else 1):
+        left = _random((n, rows, inner), dtype, 2 * seed, is_left_turned)
+        right = _random(
+            (1 if is_shared else n, inner, columns), dtype, 2 * seed + 1, is_right_turned
+        )
+        alone = [_mm(left[k], right[0 if is_shared else k], (0, 0, 0)) for k in range(n)]
+        for shift in _SHIFTS:
+            if not torch.equal(_mm(left[0], right[0], shift), alone[0]):
+                return _Way.ALIGNED
+            a, b = _shifted(left, shift[0]), _shifted(right, shift[1])
+            out = torch.empty((n, rows, columns), dtype=dtype)
+            _batched(a, b[0] if is_shared else b, out)
+            is_batched_right = is_batched_right and all(
+                torch.equal(out[k], alone[k]) for k in range(n)
+            )
+    return _Way.BATCHED if is_batched_right else _Way.ONE_BY_ONE
 
 
-def _mm(left: Tensor, right: Tensor, shift: tuple[int, int]) -> Tensor:
-    out = _shifted(torch.zeros(left.shape[0], right.shape[1], dtype=left.dtype), sum(shift))
+def _mm(left: Tensor, right: Tensor, shift: tuple[int, int, int]) -> Tensor:
+    out = _shifted(torch.zeros(left.shape[0], right.shape[1], dtype=left.dtype), shift[2])
     return torch.mm(_shifted(left, shift[0]), _shifted(right, shift[1]), out=out).clone()
 
 

@@ -179,7 +179,7 @@ class _Run:
         """Take lanes that have ended out of the pack and return whether there were any."""
         for lane in pack.lanes:
             if lane.end is None and lane.epoch and lane.is_at_its_end:
-                self._complete(pack, lane)
+                self._complete(pack, lane, self._poll)
         ended = [lane for lane in pack.lanes if lane.end is not None]
         for lane in ended:
             self._leave(pack, lane)
@@ -196,13 +196,13 @@ class _Run:
         if lane.tracker.record(lane.epoch, metrics):
             pack.keep_best(lane)
 
-    def _complete(self, pack: Pack, lane: Lane) -> None:
+    def _complete(self, pack: Pack, lane: Lane, poll: Callable[[], None]) -> None:
         tracker = lane.tracker
         lane.end = LaneEnd(
             LaneOutcome.COMPLETED,
             best_epoch=tracker.best_epoch,
             best_metrics={**tracker.best_metrics, "n_parameters": float(lane.n_parameters)},
-            test=pack.test(lane, self._poll),
+            test=pack.test(lane, poll),
             stopped_early=(
                 tracker.is_out_of_patience and lane.epoch < lane.spec.config.training.epochs
             ),
@@ -272,12 +272,12 @@ class _Run:
         self._hand_back(
             tuple(self._lanes[number] for number in reply.hand_back & self._lanes.keys())
         )
-        if self._is_stopping:
-            return
-        for number in reply.finish & self._lanes.keys():
-            self._finish(self._lanes[number])
-        if reply.hand_back_all:
-            self._is_stopping = True
+        if not self._is_stopping:
+            for number in reply.finish & self._lanes.keys():
+                self._finish(self._lanes[number])
+        self._is_stopping = self._is_stopping or reply.hand_back_all
+        if self._is_stopping:  # what was admitted nevertheless is not lost
+            self._handed += [HandedBack(one.number, one.resume, 0.0) for one in reply.admit]
             return
         for lane, resume in sorted(
             ((self._lane(spec), spec.resume) for spec in reply.admit),
@@ -291,7 +291,7 @@ class _Run:
             return
         pack = self._pack_of(lane)
         started = time.monotonic()
-        self._complete(pack, lane)
+        self._complete(pack, lane, poll=lambda: None)  # the reply has to be done whole
         lane.device_seconds += time.monotonic() - started
         self._leave(pack, lane)
 

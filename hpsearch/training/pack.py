@@ -46,6 +46,7 @@ class Pack:
     ) -> None:
         config = first.spec.config
         self._resident, self._loss, self._seed = resident, loss, seed
+        self._is_exact = is_exact
         self._rule = type(optimizer_of(config))
         self._batch = min(config.training.batch_size, len(resident.train))
         self.shapes = dict(first.shapes)
@@ -192,7 +193,7 @@ class Pack:
         part = self._resident.test
         # a lane is tested alone, with its own masks in row 0 of a network of its own
         network = model_of(lane.spec.config).network(
-            self.shapes, n_rows=1, is_exact=True, device=self._resident.device
+            self.shapes, n_rows=1, is_exact=self._is_exact, device=self._resident.device
         )
         network.fit(0, lane.shapes)
         sums = self._evaluate(network, self._best.row(row), part, poll)

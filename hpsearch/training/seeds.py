@@ -5,11 +5,12 @@ from numpy.typing import NDArray
 
 _INITIAL = 0x696E6974  # "init"
 _ORDER = 0x6F726465  # "orde"
+_WORD = 2**32
 
 
 def initial_generator(seed: int, number: int) -> np.random.Generator:
     """Return the generator of a trial's first weights: its own, whoever its neighbours are."""
-    return np.random.default_rng([_INITIAL, seed, number])
+    return _generator(_INITIAL, seed, number)
 
 
 def epoch_order(
@@ -24,5 +25,12 @@ def epoch_order(
         number: The trial's number where each trial has an order of its own; None where all
             trials share the order of their epoch, and with it their batches.
     """
-    key = [_ORDER, seed, epoch] if number is None else [_ORDER, seed, epoch, number]
-    return np.random.default_rng(key).permutation(n_examples)
+    # trials count from 1 here: numpy takes a key and the same key with a zero behind it for one
+    return _generator(_ORDER, seed, epoch, 0 if number is None else number + 1).permutation(
+        n_examples
+    )
+
+
+def _generator(purpose: int, seed: int, *key: int) -> np.random.Generator:
+    # every part has a fixed number of words, so that no two keys read the same
+    return np.random.default_rng([purpose, seed % _WORD, seed // _WORD, *key])

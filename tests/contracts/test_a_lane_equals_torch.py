@@ -83,7 +83,7 @@ def train_plainly(
     own = number if config.training.data_order == "per_trial" else None
     for epoch in range(1, n_epochs + 1):
         order = torch.from_numpy(epoch_order(SEED, epoch, len(x), own))
-        for batch in order.split(config.training.batch_size):
+        for batch in torch.split(order, config.training.batch_size):
             optimizer.zero_grad()
             loss = loss_of(network(x[batch]), y[batch])
             for weight in weights:

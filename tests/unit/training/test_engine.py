@@ -221,6 +221,17 @@ def test_an_interruption_hands_all_back_as_of_what_was_reported(n_polls: int) ->
     assert caller.boundaries[-1].n_free == 0 or not caller.boundaries[-1].reports
 
 
+def test_a_trial_admitted_to_a_run_that_stops_is_handed_back_as_it_came() -> None:
+    def admit_and_stop(boundary: Boundary) -> Reply:
+        if not boundary.reports:
+            return Reply()
+        return Reply(hand_back_all=True, admit=(LaneSpec(7, trial()),))
+
+    caller = play(make(lanes=1), [trial(epochs=100_000)], decide=admit_and_stop)
+    assert sorted(caller.handed_back) == [0, 7]
+    assert caller.handed_back[7].state is None
+
+
 def test_a_trial_resumed_at_its_very_end_only_ends() -> None:
     config = trial(epochs=3)
 

@@ -1,0 +1,63 @@
+"""Products over lanes give each lane, to the last bit, what it gets alone, wherever it stands."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from hpsearch.layers.products import Products
+
+EXACT = Products(is_exact=True)
+SIZES = [  # hidden, features, batch
+    (64, 32, 50),
+    (10, 64, 32),
+    (33, 17, 37),
+    (1, 64, 32),
+    (64, 1, 32),
+    (16, 16, 1),
+    (2, 64, 5),
+    (10, 8, 5),
+    (1, 1, 1),
+]
+
+
+def numbers(*shape: int, seed: int = 0, shift: int = 0) -> Tensor:
+    """Random numbers that start ``shift`` elements behind an aligned address."""
+    memory = torch.empty(torch.Size(shape).numel() + shift)
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    return memory[shift:].view(shape).copy_(values)
+
+
+@pytest.mark.parametrize("n_lanes", [2, 3, 8])
+@pytest.mark.parametrize(("hidden", "features", "batch"), SIZES)
+def test_every_product_of_a_lane_is_the_one_it_has_alone(
+    n_lanes: int, hidden: int, features: int, batch: int
+) -> None:
+    weight = numbers(n_lanes, hidden, features)
+    d = numbers(n_lanes, hidden, batch, seed=1)
+    shared, rows = numbers(batch, features, seed=2), numbers(n_lanes, batch, features, seed=3)
+    for x in (shared, rows.transpose(1, 2), rows.transpose(1, 2).contiguous()):
+        z = EXACT.forward(weight, x)
+        gradient = torch.empty_like(weight)
+        EXACT.weight_gradient(d, x, gradient)
+        back = EXACT.input_gradient(weight, d)
+        for lane in range(n_lanes):
+            # elsewhere in memory, and alone
+            w = numbers(n_lanes, hidden, features, shift=3)[lane : lane + 1]
+            one = x if x.dim() == 2 else x[lane : lane + 1]
+            its = d[lane : lane + 1]
+            out = torch.empty_like(w)
+            EXACT.weight_gradient(its, one, out)
+            assert torch.equal(EXACT.forward(w, one)[0], z[lane])
+            assert torch.equal(out[0], gradient[lane])
+            assert torch.equal(EXACT.input_gradient(w, its)[0], back[lane])
+
+
+@pytest.mark.parametrize(("hidden", "features", "batch"), SIZES)
+def test_exact_and_batched_products_agree_to_rounding(
+    hidden: int, features: int, batch: int
+) -> None:
+    batched = Products(is_exact=False)
+    weight, x = numbers(4, hidden, features), numbers(batch, features, seed=2)
+    torch.testing.assert_close(EXACT.forward(weight, x), batched.forward(weight, x))
+    plain = torch.einsum("khf,bf->khb", weight, x)
+    torch.testing.assert_close(EXACT.forward(weight, x), plain)
