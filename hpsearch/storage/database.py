@@ -19,6 +19,7 @@ Transaction = Connection
 
 BUSY_TIMEOUT_S = 60.0  # longest wait for SQLite's write lock; worst seen with 8 writers: 3 s
 _WRITES = "hpsearch_writes"
+_UNDEFINED_TABLE = "42P01"  # PostgreSQL's; to SQLite it is an OperationalError like others
 
 
 class Database:
@@ -153,4 +154,6 @@ def _as_service_down() -> Iterator[None]:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise ServiceDown("database", "the connection was lost") from error
+        if getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE:
+            raise ServiceDown("database", "no tables yet; run `hpsearch db upgrade`") from error
         raise
