@@ -23,7 +23,7 @@ def up() -> None:
 
     Studies that were interrupted go on.
     """
-    from hpsearch.cli.console import say, say_address
+    from hpsearch.cli.console import say
     from hpsearch.cli.failures import EXIT_INTERRUPTED
     from hpsearch.cli.signals import listen
     from hpsearch.cli.stack import running_stack
@@ -36,7 +36,7 @@ def up() -> None:
     try:
         with running_stack(settings) as stack, Client(stack.url, stack.token) as client:
             say(f"hpsearch runs on {stack.url}, its data is in {settings.data_dir}")
-            say_address(client.url, client.login_link())
+            say(f"Look at it in a browser: {client.login_link()}")
             say("Ctrl-C stops it; studies go on at the next `hpsearch up`.")
             _tell_news(client, news)
     except KeyboardInterrupt:

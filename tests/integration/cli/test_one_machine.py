@@ -189,8 +189,9 @@ def test_commands_find_the_server_of_the_data_folder(
     assert "long is CANCELLED" in out
 
     up.terminate()
-    up.communicate(timeout=WITHIN_S)
-    assert up.returncode == 128 + signal.SIGTERM
+    out, err = up.communicate(timeout=WITHIN_S)
+    assert up.returncode == 128 + signal.SIGTERM, err
+    assert "/login?token=" in out
     assert machine.left_over() == []
 
 

@@ -187,5 +187,31 @@ def test_init_writes_an_example_and_never_overwrites(
     assert (tmp_path / "study.yaml").read_text() == "mine"
 
 
+def test_the_example_is_valid_without_any_server(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shell("init", "first.yaml")
+
+    done = shell("validate", "first.yaml", "--json")
+
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["definition"]["name"] == "first"
+
+
+def test_validate_without_any_server_names_all_mistakes(shell: Shell, path: Path) -> None:
+    path.write_text("dataset: {name: digitz}\nmodel: {family: mlp, widht: .nan}\n")
+
+    done = shell("validate", path)
+
+    assert done.code == 2
+    for part in ("dataset.name (line 1)", "model.widht (line 2)", "optimizer"):
+        assert part in done.err
+
+
+def test_the_schema_needs_no_server(shell: Shell) -> None:
+    assert json.loads(shell("schema").out)["type"] == "object"
+
+
 def test_init_where_nothing_can_be_written_exits_2(shell: Shell, tmp_path: Path) -> None:
     assert shell("init", tmp_path / "no" / "folder.yaml").code == 2
