@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.spec.fields import Settings
+from hpsearch.spec.kinds import fields_of
 from hpsearch.spec.layers import Written
 from hpsearch.spec.names import FieldNames
 from hpsearch.spec.nodes import BranchSpace, PartSpace
 from hpsearch.spec.problems import Loc, Problems
 from hpsearch.spec.section import Section, SectionReader
 from hpsearch.spec.space import Domain
+from hpsearch.spec.unsupported import is_unsupported
 from hpsearch.spec.values import MAX_CHOICES
 from hpsearch.spec.wording import listed, nearest, show
 
@@ -66,7 +68,7 @@ class PluginReader:
     def read_one(self, raw: Any, loc: Loc) -> Section | None:
         """Return the section of a single plugin, None if something is wrong."""
         if not isinstance(raw, dict):
-            self._problems.add(loc, f"must be {self._example()}, got {show(raw)}", raw)
+            self._problems.add(loc, f"must be {self._example(raw)}, got {show(raw)}", raw)
             return None
         written = {key: Written(item, (*loc, key), f"{self._where}.") for key, item in raw.items()}
         if "choices" in written:
@@ -80,17 +82,28 @@ class PluginReader:
             del written["label"]
         return self._section(written, loc)
 
-    def _example(self) -> str:
-        return f"an object such as {{{self._key}: {next(iter(self._plugins), '...')}}}"
+    def _example(self, raw: Any = None) -> str:
+        is_name = isinstance(raw, str) and raw in self._plugins
+        name = raw if is_name else next(iter(self._plugins), "...")
+        return f"an object such as {{{self._key}: {name}}}"
 
     def _section(self, written: Mapping[str, Written], loc: Loc) -> Section | None:
-        name = self._plugin_name(written.get(self._key), loc)
-        if name is None:
-            return None
         fields = {field: item for field, item in written.items() if field != self._key}
-        return self._reader.read(
-            fields, self._plugins[name], where=self._where, loc=loc, plugin=(self._key, name)
-        )
+        name = self._plugin_name(written.get(self._key), loc)
+        if name is not None:
+            settings = self._plugins[name]
+            plugin = (self._key, name)
+            return self._reader.read(fields, settings, where=self._where, loc=loc, plugin=plugin)
+        given = written.get(self._key)
+        path = f"{self._where}.{self._key}"
+        if self._plugins and not (given and is_unsupported(path, given.value)):
+            self._reader.check_fields(fields, self._likeliest(fields), self._where)
+        return None
+
+    def _likeliest(self, fields: Mapping[str, Written]) -> type[Settings]:
+        """Return the plugin with most of the fields, to check them when none is named."""
+        plugins = self._plugins.values()
+        return max(plugins, key=lambda settings: len(fields_of(settings).keys() & fields.keys()))
 
     def _plugin_name(self, written: Written | None, loc: Loc) -> str | None:
         """Return the plugin to read the fields with; a misspelt name is reported and guessed."""
@@ -162,7 +175,7 @@ class PluginReader:
         self, raw: Any, common: Mapping[str, Written], loc: Loc, earlier: Mapping[str, Section]
     ) -> tuple[Section | None, str | None]:
         if not isinstance(raw, dict):
-            self._problems.add(loc, f"must be {self._example()}, got {show(raw)}", raw)
+            self._problems.add(loc, f"must be {self._example(raw)}, got {show(raw)}", raw)
             return None, None
         if "choices" in raw:
             msg = "a branch has no branches of its own; list every case beside the others"

@@ -249,8 +249,13 @@ class _DefinitionReader:
         known = self._catalog.datasets
         if not self._is_given("dataset", f"{{name: {next(iter(known), '...')}}}"):
             return None, None
-        section = self._section("dataset", DatasetSection)
         raw = self._raw["dataset"]
+        if isinstance(raw, str):
+            example = raw if raw in known else next(iter(known), "...")
+            message = f"must be an object such as {{name: {example}}}, got {show(raw)}"
+            self._problems.add(("dataset",), message, raw)
+            return known.get(raw), None
+        section = self._section("dataset", DatasetSection)
         name = raw.get("name") if isinstance(raw, dict) else None
         if not isinstance(name, str):
             return None, None

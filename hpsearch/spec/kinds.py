@@ -61,7 +61,10 @@ class FieldKind:
             first = error.errors(include_url=False)[0]
             if first["type"] in {"value_error", "assertion_error"}:
                 return str(first["ctx"]["error"])
-            return f"must be {self.expectation}, got {show(value)}{self._hint(value)}"
+            rule = (
+                f" ({self.description})" if "pattern" in self.schema and self.description else ""
+            )
+            return f"must be {self.expectation}{rule}, got {show(value)}{self._hint(value)}"
         return None
 
     def normal(self, value: Any) -> Any:

@@ -13,8 +13,8 @@ from hpsearch.spec.sections import (
     Limits,
     Training,
 )
-from hpsearch.spec.unsupported import HINTS, NOT_YET, is_unsupported
-from hpsearch.spec.wording import listed, nearest
+from hpsearch.spec.unsupported import HINTS, is_unsupported
+from hpsearch.spec.wording import SYNONYMS, listed, nearest
 
 MAX_SEARCHED = 100  # unknown fields that are compared with the known ones; bounds the work
 
@@ -65,16 +65,22 @@ class FieldNames:
         names = list(known)
         self._n_searched += 1
         meant = nearest(field, names) if self._n_searched <= MAX_SEARCHED else None
-        homes = [home for home in self._homes.get(field, ()) if home != where]
+        homes = self._other_homes(field, where)
+        synonym = SYNONYMS.get(field.lower(), "")
         if path in HINTS:
             hint = f"; {HINTS[path]}"
         elif homes and field != "name":
             hint = f"; {field} belongs to {listed(homes)}"
         elif meant is not None:
             hint = f"; did you mean {meant}?"
+        elif self._other_homes(synonym, where):
+            hint = f"; did you mean {synonym}, in {listed(self._other_homes(synonym, where))}?"
         else:
             hint = f"; {owner} has {', '.join(names)}" if names else f"; {owner} has no fields"
         return f"unknown field{hint}"
+
+    def _other_homes(self, field: str, where: str) -> list[str]:
+        return [home for home in self._homes.get(field, ()) if home != where]
 
     @staticmethod
     def plugin_advice(where: str, key: str, name: str, known: Iterable[str]) -> str:
@@ -86,7 +92,7 @@ class FieldNames:
             name: What the user wrote.
             known: The names there are.
         """
-        if f"{where}.{key}={name}" in NOT_YET:
+        if is_unsupported(f"{where}.{key}", name):
             return f"{name} is not yet supported; choose {listed(known)}"
         meant = nearest(name, known)
         hint = f"did you mean {meant}?" if meant else f"there is {listed(known)}"

@@ -109,6 +109,14 @@ class SectionReader:
             return None
         return Section(space, self._document(space, kinds, written, documents, plugin))
 
+    def check_fields(
+        self, written: Mapping[str, Written], settings: type[Settings], where: str
+    ) -> None:
+        """Report what is wrong with the fields a class has, in a section that names no plugin."""
+        kinds = fields_of(settings)
+        known = {field: item for field, item in written.items() if field in kinds}
+        self._nodes(known, kinds, where)
+
     def _report_unknown(
         self,
         written: Mapping[str, Written],

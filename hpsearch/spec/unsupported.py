@@ -41,4 +41,6 @@ HINTS = {
 
 def is_unsupported(path: str, value: object = None) -> bool:
     """Return whether the contract knows ``section.field``, or that value of it, and we do not."""
-    return path in NOT_YET if value is None else f"{path}={value}" in NOT_YET
+    if value is None:
+        return path in NOT_YET
+    return isinstance(value, str) and f"{path}={value}" in NOT_YET

@@ -89,6 +89,10 @@ class ValueReader:
 
     def _end(self, raw: dict[str, Any], key: str, loc: Loc) -> Any:
         if key not in raw:
+            if any(
+                nearest(other, _RANGE_KEYS) == key for other in raw if other not in _RANGE_KEYS
+            ):
+                return None  # misspelt, and reported as such
             self._problems.add(
                 (*loc, key), f"is required: a range has low and high, got {show(raw)}"
             )

@@ -77,6 +77,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     synonym = SYNONYMS.get(name.lower())
     if synonym in names:
         return synonym
+    longer = [known_name for known_name in names if known_name.startswith(name.lower())]
+    if len(name) > 2 and len(longer) == 1:
+        return longer[0]
     close = get_close_matches(name.lower()[:64], names, n=1, cutoff=0.6)
     return close[0] if close else None
 
@@ -84,6 +87,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def listed(names: Iterable[object]) -> str:
     """Return ``a, b or c``."""
     words = [str(name) for name in names]
+    if not words:
+        return "nothing"
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 

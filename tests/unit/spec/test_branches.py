@@ -96,7 +96,8 @@ def test_sizes_of_branches_add_up(parse: Parse) -> None:
 @pytest.mark.parametrize(
     ("optimizer", "place", "message"),
     [
-        ("sgd", "", "must be an object such as {name: adam}, got"),
+        ("sgd", "", 'must be an object such as {name: sgd}, got "sgd"'),
+        ("3", "", "must be an object such as {name: adam}, got 3"),
         ("[{name: sgd}]", "", "must be an object such as"),
         ("{}", ".name", "is required: adam or sgd"),
         ("{name: null}", ".name", "must be adam or sgd, got null"),
@@ -114,7 +115,7 @@ def test_sizes_of_branches_add_up(parse: Parse) -> None:
         (
             "{choices: [sgd, adam]}",
             ".choices.0",
-            'must be an object such as {name: adam}, got "sgd"',
+            'must be an object such as {name: sgd}, got "sgd"',
         ),
         ("{choices: [{name: sgd}], name: sgd}", ".name", "belongs into the branches"),
         ("{choices: [{name: sgd}], label: sgd}", ".label", "belongs into the branches"),
@@ -167,6 +168,11 @@ def test_a_mistake_in_a_common_field_is_told_once(errors: Errors) -> None:
 def test_a_misspelt_plugin_still_has_its_fields_checked(errors: Errors) -> None:
     messages = errors("optimizer: {name: sdg, learning_rate: 0, momentun: 0.9}")
     assert set(messages) == {"optimizer.name", "optimizer.learning_rate", "optimizer.momentun"}
+
+
+def test_fields_are_checked_even_where_no_plugin_is_named(errors: Errors) -> None:
+    messages = errors("optimizer: {name: [sgd, adam], momentum: 2, learning_rate: 0}")
+    assert set(messages) == {"optimizer.name", "optimizer.momentum", "optimizer.learning_rate"}
 
 
 def test_a_common_range_that_means_two_things_is_refused(catalog: Catalog) -> None:

@@ -253,3 +253,11 @@ def test_the_grammar_loads_no_heavy_library() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_empty_catalog_refuses_everything_with_words() -> None:
+    empty = Catalog(families={}, optimizers={}, samplers={}, pruners={}, datasets={})
+    with pytest.raises(InvalidDefinition, match="there is no dataset"):
+        parse_definition(yaml_value(TEMPLATES[0]), empty)
+    with pytest.raises(InvalidDefinition, match="is required"):
+        parse_definition({"model": {}, "optimizer": {"choices": [{}]}}, empty)

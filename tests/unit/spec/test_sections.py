@@ -107,7 +107,7 @@ def test_a_data_set_with_its_own_test_split_takes_no_test_fraction(
     [
         ("dataset: {name: minst}", "dataset.name", "no dataset 'minst'; did you mean mnist?"),
         ("dataset: {}", "dataset.name", "is required"),
-        ("dataset: mnist", "dataset", "must be an object with the fields name,"),
+        ("dataset: mnist", "dataset", "must be an object such as {name: mnist}"),
         (
             "dataset: {name: digits, validation_fraction: 0}",
             "dataset.validation_fraction",
@@ -186,6 +186,7 @@ def test_a_data_set_with_its_own_test_split_takes_no_test_fraction(
             "one sampler for the whole study",
         ),
         ("pruner: {name: threshold}", "pruner.lower", "is required: a number"),
+        ("n_trials: 10", "n_trials", "did you mean max_trials, in limits?"),
         ("optimizr: {name: sgd}", "optimizr", "unknown field; did you mean optimizer?"),
         ("learning_rate: 0.1", "learning_rate", "learning_rate belongs to optimizer"),
         ("model: {family: mlp, epochs: 3}", "model.epochs", "epochs belongs to training"),
