@@ -146,12 +146,15 @@ def own_postgres() -> Iterator[PostgresServer]:
             *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
         ],
     ]
-    with guarded(
-        folder,
-        commands,
-        server.is_ready,
-        programs=postgres_programs(),
-        user=unprivileged_user(),
+    with (
+        guarded(
+            folder,
+            commands,
+            server.is_ready,
+            programs=postgres_programs(),
+            user=unprivileged_user(),
+        ),
+        server.tidied(),
     ):
         yield server
 
