@@ -79,7 +79,8 @@ class BundledRedis:
                 return process
             kill(process)
             reasons.append(f"{program} does not come up ({describe_exit(process.returncode)})")
-        raise ServiceDown("redis", "; ".join(reasons))
+        where = f"; it says why in {self._log.name}" if self._log is not None else ""
+        raise ServiceDown("redis", "; ".join(reasons) + where)
 
     def is_ready(self) -> bool:
         """Return whether the server answers."""

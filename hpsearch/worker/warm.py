@@ -97,11 +97,13 @@ class WarmWorker(Worker):
         try:
             self._take_turn(hint, job)
         finally:
-            with self._redis_may_fail(), self.connection.pipeline() as pipeline:
-                self.cleanup_execution(job, pipeline=pipeline)
-                pipeline.delete(job.key)
-                self.set_state(WorkerStatus.IDLE, pipeline=pipeline)
-                pipeline.execute()
+            self._state = WorkerStatus.IDLE
+            with self._redis_may_fail():
+                with self.connection.pipeline() as pipeline:
+                    self.cleanup_execution(job, pipeline=pipeline)
+                    pipeline.delete(job.key)
+                    pipeline.execute()
+                self._register()
 
     def teardown(self) -> None:
         """Send the trainer home and sign off."""

@@ -38,7 +38,7 @@ def test_an_answered_ring_leaves_nothing_in_redis(workers: Workers, redis_url: s
 
 def test_an_idle_worker_looks_by_itself(workers: Workers) -> None:
     n = len(workers.journal("turn", hint=None))
-    workers.wait_for("turn", n + 2, hint=None)
+    workers.wait_for("turn", n + 1, hint=None)
 
 
 def test_the_same_warm_trainer_takes_every_turn(workers: Workers, redis_url: str) -> None:
