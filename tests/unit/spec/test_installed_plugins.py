@@ -1,6 +1,7 @@
 """The grammar over the plugins that ship: the definitions of the contract, as they stand."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hpsearch.catalog import installed_catalog
 from hpsearch.errors import InvalidDefinition
 from hpsearch.spec.definition import Definition, parse_definition
 from hpsearch.spec.schema import json_schema
+from hpsearch.spec.sections import DatasetInfo, Task
 from tests.unit.spec.sample_catalog import yaml_value
 
 RANDOM_SEARCH = """
@@ -32,6 +34,16 @@ training: {epochs: 20}
 objectives: [{metric: val_accuracy}, {metric: n_parameters}]
 limits: {max_trials: 120}
 """
+
+REGRESSION = """
+name: housing
+dataset: {name: housing, test_fraction: 0.2, validation_fraction: 0.2, split_seed: 7}
+model: {family: mlp, hidden_layers: {low: 0, high: 3}, hidden_units: {low: 8, high: 128, step: 8}}
+optimizer: {name: adam, learning_rate: {low: 1e-4, high: 3e-2, log: true}, l2: {low: 1e-6, high: 0.1, log: true}}
+training: {epochs: {low: 50, high: 200, step: 50}, batch_size: {low: 16, high: 256, log: true}, early_stopping: {metric: val_rmse, patience: 15, min_delta: 0.5}}
+objectives: [{metric: val_rmse, target_value: 40}]
+limits: {max_trials: 100}
+"""  # noqa: E501 - as written
 
 NOISE = """
 name: noise
@@ -96,9 +108,18 @@ def test_a_scale_without_meaning_is_refused_wherever_it_could_be_drawn(init: str
     assert [error.loc for error in caught.value.errors] == [("model", "init_scale")]
 
 
-def test_regression_definitions_parse_where_the_data_set_exists() -> None:
+def test_a_regression_parses_once_its_data_set_exists() -> None:
     with pytest.raises(InvalidDefinition, match="there is no dataset 'housing'"):
-        parsed(NOISE.replace("name: mnist}", "name: housing}"))
+        parsed(REGRESSION)
+    housing = DatasetInfo(
+        name="housing", task=Task.REGRESSION, input_shape=(8,), n_outputs=1, has_test_split=False
+    )
+    known = installed_catalog()
+    catalog = replace(known, datasets={**known.datasets, "housing": housing})
+    definition = parse_definition(yaml_value(REGRESSION), catalog)
+    assert parse_definition(definition.document, catalog).document == definition.document
+    assert (definition.goal_metric, definition.goal_direction) == ("val_rmse", "minimize")
+    assert definition.space.max_epochs == 200
 
 
 @pytest.mark.parametrize(
