@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from hpsearch.storage.schema import upgrade
 from tests.services.in_process import Http, served
-from tests.services.postgres import PostgresServer
 from tests.studies import document
 
 YAML = {"content-type": "application/yaml"}
@@ -22,24 +21,11 @@ BILLION_LAUGHS = "a: &a [x,x]\n" + "".join(
 )
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def shared(
-    request: pytest.FixtureRequest,
-    postgres_admin: PostgresServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Http]:
+@pytest.fixture(scope="module")
+def shared(shared_http: Http) -> Http:
     """One API for all tests here, with one study: nothing they send changes anything."""
-    folder = tmp_path_factory.mktemp("shared")
-    if request.param == "sqlite":
-        url = f"sqlite:///{folder / 'hpsearch.db'}"
-        upgrade(url)
-    else:
-        url = postgres_admin.create(request.getfixturevalue("postgres_template"))
-    with served(url, folder / "data") as http:
-        assert http.post("/v1/studies", json=document()).status_code == 201
-        yield http
-    if request.param == "postgresql":
-        postgres_admin.drop(url)
+    assert shared_http.post("/v1/studies", json=document()).status_code == 201
+    return shared_http
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,13 @@ from tests.services.in_process import Http
 from tests.studies import Hand, metrics_of, stored
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def http(shared_http: Http) -> Http:
+    """One API for all tests here; they only look."""
+    return shared_http
+
+
+@pytest.fixture(scope="module")
 def hand(http: Http) -> Hand:
     """A study with trials 0 to 4: three complete (0.5, 0.9, 0.7), one failed, one running."""
     hand = stored(http.database, limits={"max_trials": 10})
