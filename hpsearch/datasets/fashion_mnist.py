@@ -5,6 +5,7 @@ from typing import Final
 
 from hpsearch.datasets.base import REGISTRY, Arrays, Dataset
 from hpsearch.datasets.images import (
+    MNIST_PLAIN_SHA256,
     TEST_IMAGES,
     TEST_LABELS,
     TRAIN_IMAGES,
@@ -12,7 +13,6 @@ from hpsearch.datasets.images import (
     ImageSource,
     load_images,
 )
-from hpsearch.datasets.mnist import PLAIN_SHA256 as MNIST_PLAIN_SHA256
 from hpsearch.spec.sections import DatasetInfo, Task
 
 SOURCE: Final = ImageSource(

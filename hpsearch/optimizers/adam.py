@@ -12,8 +12,8 @@ from hpsearch.optimizers.base import (
     Fraction,
     LearningRate,
     Optimizer,
-    constant,
 )
+from hpsearch.optimizers.moments import moment_coefficients, moment_update
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,7 @@ class Adam(Optimizer):
         self, learning_rate: NDArray[np.float64], step: NDArray[np.int64]
     ) -> dict[str, NDArray[np.float64]]:
         """Return decay rates and the corrected step size."""
-        return adam_coefficients(self.beta1, self.beta2, self.eps, learning_rate, step)
+        return moment_coefficients(self.beta1, self.beta2, self.eps, learning_rate, step)
 
     @staticmethod
     def update(
@@ -45,34 +45,4 @@ class Adam(Optimizer):
         c: Mapping[str, "Tensor"],
     ) -> None:
         """Step by mean / root of the mean square."""
-        adam_update(weight, gradient, buffers, c)
-
-
-def adam_coefficients(
-    beta1: float,
-    beta2: float,
-    eps: float,
-    learning_rate: NDArray[np.float64],
-    step: NDArray[np.int64],
-) -> dict[str, NDArray[np.float64]]:
-    """Return the coefficients that Adam and AdamW share."""
-    return {
-        "beta1": constant(beta1, step),
-        "beta2": constant(beta2, step),
-        "new1": constant(1 - beta1, step),
-        "new2": constant(1 - beta2, step),
-        "step_size": learning_rate / (1 - beta1**step),
-        "root_correction": np.sqrt(1 - beta2**step),
-        "eps": constant(eps, step),
-    }
-
-
-def adam_update(
-    weight: "Tensor", gradient: "Tensor", buffers: Sequence["Tensor"], c: Mapping[str, "Tensor"]
-) -> None:
-    """Take the step that Adam and AdamW share."""
-    mean, square = buffers
-    mean.mul_(c["beta1"]).addcmul_(gradient, c["new1"])
-    square.mul_(c["beta2"]).addcmul_(gradient * c["new2"], gradient)
-    spread = square.sqrt().div_(c["root_correction"]).add_(c["eps"])
-    weight.addcdiv_(mean * c["step_size"], spread, value=-1)
+        moment_update(weight, gradient, buffers, c)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from hpsearch.optimizers.adam import adam_coefficients, adam_update
 from hpsearch.optimizers.base import REGISTRY, Epsilon, Fraction, LearningRate, Optimizer
+from hpsearch.optimizers.moments import moment_coefficients, moment_update
 from hpsearch.spec.fields import Searchable
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class AdamW(Optimizer):
         self, learning_rate: NDArray[np.float64], step: NDArray[np.int64]
     ) -> dict[str, NDArray[np.float64]]:
         """Return Adam's coefficients and the factor of the decay."""
-        shared = adam_coefficients(self.beta1, self.beta2, self.eps, learning_rate, step)
+        shared = moment_coefficients(self.beta1, self.beta2, self.eps, learning_rate, step)
         return {**shared, "keep": 1 - learning_rate * self.weight_decay}
 
     @staticmethod
@@ -46,4 +46,4 @@ class AdamW(Optimizer):
     ) -> None:
         """Decay, then step as Adam."""
         weight.mul_(c["keep"])
-        adam_update(weight, gradient, buffers, c)
+        moment_update(weight, gradient, buffers, c)

@@ -13,7 +13,7 @@ from hpsearch.optimizers.adam import Adam
 from hpsearch.optimizers.sgd import Sgd
 from hpsearch.spec.sections import EarlyStopping
 from hpsearch.spec.states import FailureKind
-from hpsearch.training import engine as engine_module
+from hpsearch.training import run as run_module
 from hpsearch.training.engine import Engine
 from hpsearch.training.lane import Lane
 from hpsearch.training.lanes import Boundary, LaneOutcome, LaneSpec, Reply
@@ -37,7 +37,7 @@ def packs(monkeypatch: pytest.MonkeyPatch) -> list[Pack]:
             super().__init__(first, *args, **settings)
             made.append(self)
 
-    monkeypatch.setattr(engine_module, "Pack", Noted)
+    monkeypatch.setattr(run_module, "Pack", Noted)
     return made
 
 

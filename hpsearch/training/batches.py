@@ -1,0 +1,75 @@
+"""The batches of one epoch, shared by all lanes of a pack where their orders agree."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from hpsearch.training.lane import Lane
+from hpsearch.training.resident import Resident
+from hpsearch.training.seeds import epoch_order
+
+_BLOCK_BYTES = 1 << 18  # inputs gathered at once: several small steps, or one large one
+
+
+class Batches:
+    """One epoch of every lane: each lane's next, in its own order.
+
+    Lanes in the same epoch of one study visit the examples in the same order, so they share
+    their batches, and a layer can treat them as one; otherwise every lane gets its own.
+
+    Args:
+        lanes: The lanes of the pack, in the order of its rows.
+        resident: The examples.
+        size: Examples of a batch; the last, smaller one is used too.
+        seed: The study's seed.
+    """
+
+    def __init__(self, lanes: Sequence[Lane], resident: Resident, size: int, seed: int) -> None:
+        self._resident, self._size = resident, size
+        self._n_examples = len(resident.train)
+        keys = [
+            (
+                lane.epoch + 1,
+                lane.number if lane.spec.config.training.data_order == "per_trial" else None,
+            )
+            for lane in lanes
+        ]
+        orders = {
+            key: torch.from_numpy(epoch_order(seed, key[0], self._n_examples, key[1]))
+            for key in set(keys)
+        }
+        self._is_shared = len(orders) == 1
+        order = orders[keys[0]] if self._is_shared else torch.stack([orders[k] for k in keys])
+        self._order = order.to(resident.device)
+
+    @property
+    def n_steps(self) -> int:
+        """Batches of the epoch."""
+        return math.ceil(self._n_examples / self._size)
+
+    def of(self, steps: range) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield inputs and targets of these steps.
+
+        Inputs are ``[batch, features]`` where the lanes share them, else ``[lanes, features,
+        batch]``; targets are ``[batch, ...]`` or ``[lanes, batch, ...]``.
+        """
+        train, size = self._resident.train, self._size
+        n_rows = 1 if self._is_shared else self._order.shape[0]
+        step_bytes = n_rows * size * train.x.shape[1] * self._resident.dtype.itemsize
+        block = size * max(1, _BLOCK_BYTES // step_bytes)
+        stop = min(steps.stop * size, self._n_examples)
+        for begin in range(steps.start * size, stop, block):
+            index = self._order[..., begin : min(begin + block, stop)]
+            n_gathered = index.shape[-1]
+            x = self._resident.scaled(train.x.index_select(0, index.reshape(-1)))
+            y = train.y.index_select(0, index.reshape(-1))
+            if not self._is_shared:
+                x = x.view(n_rows, n_gathered, -1)
+                y = y.view(n_rows, n_gathered, *y.shape[1:])
+            for at in range(0, n_gathered, size):
+                if self._is_shared:
+                    yield x[at : at + size], y[at : at + size]
+                else:
+                    yield x[:, at : at + size].transpose(1, 2), y[:, at : at + size]

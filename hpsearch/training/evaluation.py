@@ -1,0 +1,48 @@
+"""How good lanes are on a split, all at once."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hpsearch.layers.network import Network
+from hpsearch.training.losses import Loss
+from hpsearch.training.resident import Resident, ResidentPart
+
+_BATCH: Final = {"cpu": 512, "cuda": 8192}  # fixed: a lane's sums must not depend on the others
+_POLL_S = 0.2  # half of what the engine promises its caller
+
+
+def evaluate(
+    network: Network,
+    parameters: Sequence[Tensor],
+    part: ResidentPart,
+    *,
+    loss: Loss,
+    resident: Resident,
+    poll: Callable[[], None],
+) -> NDArray[Any]:
+    """Return the loss's sums ``[lanes, n_sums]`` over one split.
+
+    Args:
+        network: The program.
+        parameters: Weights of the lanes, ``[lanes, ...]`` each.
+        part: The split.
+        loss: What is measured.
+        resident: Scales the inputs.
+        poll: Called every fifth of a second; may raise to leave.
+    """
+    sums = torch.zeros(
+        (parameters[0].shape[0], loss.n_sums), dtype=torch.float64, device=resident.device
+    )
+    looked, size = time.monotonic(), _BATCH[resident.device.type]
+    for begin in range(0, len(part), size):
+        z = network.forward(parameters, resident.scaled(part.x[begin : begin + size]))
+        sums += loss.sums(z, part.y[begin : begin + size])
+        if time.monotonic() - looked > _POLL_S:
+            poll()
+            looked = time.monotonic()
+    return sums.cpu().numpy()

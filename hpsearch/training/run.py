@@ -1,0 +1,328 @@
+"""One run of the engine: its packs in rotation, its questions, who comes and who goes."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from hpsearch.errors import BrokenInvariant
+from hpsearch.logs import get_logger
+from hpsearch.spec.sections import EarlyStopping
+from hpsearch.spec.states import FailureKind
+from hpsearch.training.capacity import Lanes, most_lanes, pack_lanes
+from hpsearch.training.lane import Lane
+from hpsearch.training.lanes import (
+    Boundary,
+    EpochResult,
+    Goal,
+    HandedBack,
+    LaneEnd,
+    LaneOutcome,
+    LaneReport,
+    LaneSpec,
+    LaneState,
+    Reply,
+)
+from hpsearch.training.losses import Loss
+from hpsearch.training.pack import Pack
+from hpsearch.training.packing import is_room, model_of, optimizer_of, signature, work
+from hpsearch.training.resident import Resident
+from hpsearch.training.tracker import Tracker
+
+_BOUNDARY_S = 0.2  # epochs shorter than this are reported together
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What all runs of an engine have in common; its arguments, and what was made of them."""
+
+    goal: Goal
+    seed: int
+    early_stopping: EarlyStopping | None
+    lanes: Lanes
+    is_exact: bool
+    resident: Resident
+    loss: Loss
+
+    @property
+    def device(self) -> torch.device:
+        """Where the training happens."""
+        return self.resident.device
+
+
+class InterruptedRunError(Exception):
+    """The caller wants its lanes back."""
+
+
+class Run:
+    """The lanes of one call of the engine's ``run``."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        boundary: Callable[[Boundary], Reply],
+        interrupted: Callable[[], bool],
+    ) -> None:
+        self._setup, self._boundary, self._interrupted = setup, boundary, interrupted
+        self._packs: list[Pack] = []
+        self._limits: dict[
+            Pack, int
+        ] = {}  # lanes a pack may hold, less after it ran out of memory
+        self._lanes: dict[int, Lane] = {}
+        self._handed: list[HandedBack] = []
+        self._is_stopping = False
+        self._asked = 0.0
+
+    def go(self) -> tuple[HandedBack, ...]:
+        """Train to the end, or to an interruption."""
+        try:
+            self._ask()
+            while self._packs and not self._is_stopping:
+                for pack in tuple(self._packs):
+                    if pack in self._packs:
+                        self._play(pack)
+                    if self._is_due():
+                        self._ask()
+                    if self._is_stopping:
+                        break
+        except InterruptedRunError:
+            self._is_stopping = True
+            if any(lane.pending or lane.end for lane in self._lanes.values()):
+                self._ask()
+        self._hand_back(tuple(self._lanes.values()))
+        return tuple(self._handed)
+
+    # --- one epoch of one pack ---------------------------------------------------------------
+
+    def _play(self, pack: Pack) -> None:
+        started = time.monotonic()
+        playing = tuple(pack.lanes)
+        try:
+            self._epoch(pack, started)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            self._halve(pack, error)
+        except RuntimeError as error:
+            if "not enough memory" not in str(error):  # the CPU allocator has no class of its own
+                raise
+            self._halve(pack, error)
+        finally:
+            share = (time.monotonic() - started) / len(playing)
+            for lane in playing:
+                lane.device_seconds += share
+
+    def _epoch(self, pack: Pack, started: float) -> None:
+        if self._end_lanes(pack):  # resumed at their very end
+            return
+        train_sums, norms = pack.train_epoch(self._poll)
+        validation_sums = pack.validate(self._poll)
+        seconds = time.monotonic() - started
+        pack.count_steps()
+        loss, resident = self._setup.loss, self._setup.resident
+        for row, lane in enumerate(tuple(pack.lanes)):
+            metrics = {
+                **loss.metrics(train_sums[row], len(resident.train), "train"),
+                **loss.metrics(validation_sums[row], len(resident.validation), "val"),
+                "grad_norm": float(norms[row]),
+                "learning_rate": optimizer_of(lane.spec.config).learning_rate,
+                "seconds": seconds,
+            }
+            self._record(pack, lane, metrics)
+        pack.commit()
+        self._end_lanes(pack)
+
+    def _end_lanes(self, pack: Pack) -> bool:
+        """Take lanes that have ended out of the pack and return whether there were any."""
+        for lane in pack.lanes:
+            if lane.end is None and lane.epoch and lane.is_at_its_end:
+                self._complete(pack, lane, self._poll)
+        ended = [lane for lane in pack.lanes if lane.end is not None]
+        for lane in ended:
+            self._leave(pack, lane)
+        return bool(ended)
+
+    def _record(self, pack: Pack, lane: Lane, metrics: dict[str, float]) -> None:
+        lane.epoch += 1
+        wrong = next((name for name, value in metrics.items() if not math.isfinite(value)), None)
+        if wrong is not None:
+            message = f"{wrong} became {metrics[wrong]} in epoch {lane.epoch}"
+            lane.end = LaneEnd(LaneOutcome.FAILED, failure=(FailureKind.DIVERGED, message))
+            return
+        lane.pending.append(EpochResult(lane.epoch, metrics))
+        if lane.tracker.record(lane.epoch, metrics):
+            pack.keep_best(lane)
+
+    def _complete(self, pack: Pack, lane: Lane, poll: Callable[[], None]) -> None:
+        tracker = lane.tracker
+        lane.end = LaneEnd(
+            LaneOutcome.COMPLETED,
+            best_epoch=tracker.best_epoch,
+            best_metrics={**tracker.best_metrics, "n_parameters": float(lane.n_parameters)},
+            test=pack.test(lane, poll),
+            stopped_early=(
+                tracker.is_out_of_patience and lane.epoch < lane.spec.config.training.epochs
+            ),
+            weights=pack.best_weights(lane),
+        )
+
+    def _poll(self) -> None:
+        if self._interrupted():
+            raise InterruptedRunError
+
+    # --- memory ------------------------------------------------------------------------------
+
+    def _halve(self, pack: Pack, error: BaseException) -> None:
+        """Go on from the last boundary in packs of half the size; alone, the lane fails."""
+        lanes = tuple(pack.lanes)
+        log.warning("pack_out_of_memory", n_lanes=len(lanes), reason=str(error)[:200])
+        if len(lanes) == 1:
+            message = f"one lane alone does not fit: {str(error)[:500]}"
+            lanes[0].end = LaneEnd(LaneOutcome.FAILED, failure=(FailureKind.OOM, message))
+            self._leave(pack, lanes[0])
+            return
+        states = [(lane, pack.state(lane)) for lane in lanes if lane.end is None]
+        for lane in lanes:
+            self._leave(pack, lane)
+        if self._setup.device.type == "cuda":
+            torch.cuda.empty_cache()
+        for lane, state in states:
+            self._place(lane, state, limit=max(1, len(lanes) // 2))
+
+    # --- boundaries --------------------------------------------------------------------------
+
+    def _is_due(self) -> bool:
+        if any(lane.end is not None for lane in self._lanes.values()):
+            return True
+        is_late = time.monotonic() - self._asked >= _BOUNDARY_S
+        return is_late and any(lane.pending for lane in self._lanes.values())
+
+    def _ask(self) -> None:
+        """Report what is new, and do what the caller replies; again while lanes end by it."""
+        while True:
+            reports = tuple(self._reports())
+            free = 0 if self._is_stopping else self._n_free()
+            reply = self._boundary(Boundary(reports, len(self._lanes), free))
+            self._asked = time.monotonic()
+            self._apply(reply)
+            if not any(lane.end is not None for lane in self._lanes.values()):
+                return
+
+    def _reports(self) -> Iterator[LaneReport]:
+        for lane in tuple(self._lanes.values()):
+            if not lane.pending and lane.end is None:
+                continue
+            yield LaneReport(
+                lane.number,
+                tuple(lane.pending),
+                lane.device_seconds,
+                lane.n_parameters,
+                lane.end,
+            )
+            lane.pending.clear()
+            if lane.end is not None:
+                del self._lanes[lane.number]
+
+    def _apply(self, reply: Reply) -> None:
+        for number in reply.drop & self._lanes.keys():
+            self._forget(self._lanes[number])
+        self._hand_back(
+            tuple(self._lanes[number] for number in reply.hand_back & self._lanes.keys())
+        )
+        if not self._is_stopping:
+            for number in reply.finish & self._lanes.keys():
+                self._finish(self._lanes[number])
+        self._is_stopping = self._is_stopping or reply.hand_back_all
+        if self._is_stopping:  # what was admitted nevertheless is not lost
+            self._handed += [HandedBack(one.number, one.resume, 0.0) for one in reply.admit]
+            return
+        for lane, resume in sorted(
+            ((self._lane(spec), spec.resume) for spec in reply.admit),
+            key=lambda admitted: -work(admitted[0].shapes),  # the widest makes the pack
+        ):
+            self._place(lane, resume)
+
+    def _finish(self, lane: Lane) -> None:
+        if lane.tracker.best_epoch is None:
+            lane.is_asked_to_finish = True
+            return
+        pack = self._pack_of(lane)
+        started = time.monotonic()
+        self._complete(pack, lane, poll=lambda: None)  # the reply has to be done whole
+        lane.device_seconds += time.monotonic() - started
+        self._leave(pack, lane)
+
+    def _hand_back(self, lanes: Iterable[Lane]) -> None:
+        for lane in lanes:
+            state = self._pack_of(lane).state(lane) if lane.epoch else None
+            self._handed.append(HandedBack(lane.number, state, lane.device_seconds))
+            self._forget(lane)
+
+    def _forget(self, lane: Lane) -> None:
+        self._leave(self._pack_of(lane), lane)
+        del self._lanes[lane.number]
+
+    # --- packs -------------------------------------------------------------------------------
+
+    def _lane(self, spec: LaneSpec) -> Lane:
+        if spec.number in self._lanes:
+            raise BrokenInvariant(f"trial {spec.number} is in training already")
+        splits = self._setup.resident.splits
+        model, training = model_of(spec.config), spec.config.training
+        rule = training.early_stopping or self._setup.early_stopping
+        lane = Lane(
+            spec,
+            model.shapes(splits.n_inputs, splits.n_outputs),
+            model.n_parameters(splits.n_inputs, splits.n_outputs),
+            Tracker(self._setup.goal, rule),
+        )
+        if spec.resume is not None:
+            lane.restore(spec.resume)
+        self._lanes[spec.number] = lane
+        return lane
+
+    def _place(self, lane: Lane, state: LaneState | None, limit: int | None = None) -> None:
+        setup = self._setup
+        pack = next((pack for pack in self._packs if self._takes(pack, lane)), None)
+        try:
+            if pack is not None:
+                pack.add(lane, state)
+                return
+            pack = Pack(lane, setup.resident, setup.loss, seed=setup.seed, is_exact=setup.is_exact)
+            pack.add(lane, state)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            message = f"there is no memory for its weights: {str(error)[:500]}"
+            lane.end = LaneEnd(LaneOutcome.FAILED, failure=(FailureKind.OOM, message))
+            return
+        most = pack_lanes(setup.lanes, setup.device, lane.shapes)
+        self._limits[pack] = most if limit is None else min(most, limit)
+        self._packs.append(pack)
+
+    def _takes(self, pack: Pack, lane: Lane) -> bool:
+        n_examples = len(self._setup.resident.train)
+        first = pack.lanes[0].spec.config
+        return (
+            len(pack.lanes) < self._limits[pack]
+            and signature(first, n_examples) == signature(lane.spec.config, n_examples)
+            and is_room(lane.shapes, pack.shapes, is_exact=self._setup.is_exact)
+        )
+
+    def _leave(self, pack: Pack, lane: Lane) -> None:
+        pack.remove(lane)
+        if not pack.lanes:
+            self._packs.remove(pack)
+            del self._limits[pack]
+
+    def _pack_of(self, lane: Lane) -> Pack:
+        return next(pack for pack in self._packs if lane in pack.lanes)
+
+    def _n_free(self) -> int:
+        setup = self._setup
+        live = [lane for lane in self._lanes.values() if lane.end is None]
+        if live:  # no more lanes than pay for the widest
+            most = min(pack_lanes(setup.lanes, setup.device, lane.shapes) for lane in live)
+        else:
+            most = most_lanes(setup.lanes, setup.device)
+        return max(0, most - len(live))
