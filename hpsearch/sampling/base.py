@@ -24,11 +24,13 @@ class ReservedTrial:
         trial_id: Optuna's id.
         number: The trial's number in its study.
         sample_index: Issued under the study's lock, never twice; a retry keeps it.
+        fixed: Parameters somebody has chosen; None for a point that is all the sampler's.
     """
 
     trial_id: int
     number: int
     sample_index: int
+    fixed: Mapping[str, ParameterValue] | None = None
 
 
 @dataclass(frozen=True, slots=True)
