@@ -1,44 +1,50 @@
 """What a pruner is: a plugin that stops a trial losing against its siblings."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from optuna.trial import FrozenTrial
 
+from hpsearch.pruning.judged_study import JudgedStudy
 from hpsearch.registry import Registry
-from hpsearch.spec.fields import Settings
-from hpsearch.spec.sections import Direction
+from hpsearch.spec.plugins import StudyPlugin
 from hpsearch.spec.views import Pruned
 
 REGISTRY = Registry("hpsearch.pruning")
 
 
-@dataclass(frozen=True, slots=True)
-class PruneRequest:
-    """One trial at one epoch, and everything its siblings have reported.
+class Pruner(StudyPlugin):
+    """Settings and behaviour of one pruner.
 
-    Attributes:
-        trial: The trial with its intermediate values up to the epoch judged.
-        epoch: That epoch.
-        siblings: Every trial of the study, this one included.
-        direction: Which way the metric improves.
-        max_epochs: The most epochs any trial of the study may run.
+    It keeps no state: whatever it must remember it writes as system attributes of the trial,
+    which are stored with the report.
     """
-
-    trial: FrozenTrial
-    epoch: int
-    siblings: Sequence[FrozenTrial]
-    direction: Direction
-    max_epochs: int
-
-
-class Pruner(Settings):
-    """Settings and behaviour of one pruner."""
 
     needs_history: ClassVar[bool] = True
 
     @abstractmethod
-    def judge(self, request: PruneRequest) -> Pruned | None:
-        """Return why the trial is stopped at this epoch, or None if it goes on."""
+    def judge(self, study: JudgedStudy, trial: FrozenTrial) -> Pruned | None:
+        """Return why a trial is stopped at its last epoch, or None if it goes on.
+
+        Args:
+            study: All trials with everything they have reported.
+            trial: One of them, with its intermediate values up to the epoch judged.
+        """
+
+    def written_at(
+        self,
+        key: str,  # noqa: ARG002 - the interface
+        number: int,  # noqa: ARG002
+        study: JudgedStudy,  # noqa: ARG002
+    ) -> int:
+        """Return at which epoch of a trial this pruner writes a system attribute.
+
+        A trial that goes back to an earlier epoch loses the attributes written later, else it
+        would be judged by its own future. 0 means that the attribute stays.
+
+        Args:
+            key: The attribute.
+            number: The trial.
+            study: The study; its trials are not needed.
+        """
+        return 0

@@ -2,7 +2,10 @@
 
 from typing import ClassVar, Literal
 
-from hpsearch.pruning.base import REGISTRY, Pruner, PruneRequest
+from optuna.trial import FrozenTrial
+
+from hpsearch.pruning.base import REGISTRY, Pruner
+from hpsearch.pruning.judged_study import JudgedStudy
 from hpsearch.spec.views import Pruned
 
 
@@ -13,6 +16,6 @@ class NoPruner(Pruner):
     needs_history: ClassVar[bool] = False
     name: Literal["none"] = "none"
 
-    def judge(self, request: PruneRequest) -> Pruned | None:  # noqa: ARG002 - the interface
+    def judge(self, study: JudgedStudy, trial: FrozenTrial) -> Pruned | None:  # noqa: ARG002
         """Return None."""
         return None

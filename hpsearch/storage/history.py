@@ -47,8 +47,14 @@ class History:
         """All trials in number order; shared objects, not to be changed."""
         return [self._trials[number] for number in sorted(self._trials)]
 
-    def refresh(self, tx: Transaction) -> None:
-        """Read what changed since the last refresh."""
+    def refresh(self, tx: Transaction, *, is_writing: bool = False) -> None:
+        """Read what changed since the last refresh.
+
+        Args:
+            tx: An open transaction.
+            is_writing: It will change trials it has stamped already: they are read again by
+                the next refresh.
+        """
         query = (
             select(
                 trials.c.trial_id,
@@ -82,7 +88,7 @@ class History:
                 intermediate_values=steps[row.trial_id],
                 trial_id=row.trial_id,
             )
-        self._revision = max(row.revision for row in rows)
+        self._revision = max(row.revision for row in rows) - is_writing
 
     def forget(self) -> None:
         """Drop everything: the next refresh reads all trials (after a transaction failed)."""

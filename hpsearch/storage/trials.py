@@ -1,7 +1,7 @@
 """Rows of trials: Optuna's own tables and ours, written in bulk, in trial-number order."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -480,6 +480,18 @@ def forget_future(tx: Transaction, trial_id: int, last_epoch: int) -> None:
             optuna_intermediate.c.trial_id == trial_id, optuna_intermediate.c.step > last_epoch
         )
     )
+
+
+def delete_system_attrs(
+    tx: Transaction, trial_id: int, is_future: Callable[[str], bool]
+) -> None:
+    """Delete the Optuna system attributes of a trial whose keys are of the future."""
+    attrs = optuna_system_attrs.c
+    keys = tx.execute(select(attrs.key).where(attrs.trial_id == trial_id)).scalars()
+    future = [key for key in keys if is_future(key)]
+    if future:
+        where = (attrs.trial_id == trial_id, attrs.key.in_(future))
+        tx.execute(delete(optuna_system_attrs).where(*where))
 
 
 def optuna_value(value: float, kind: Any) -> float:

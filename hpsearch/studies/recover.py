@@ -11,6 +11,7 @@ from hpsearch.storage.attempts import AttemptRecord
 from hpsearch.storage.database import Database, Transaction, now
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialRecord
+from hpsearch.studies.judged import forget_future
 from hpsearch.studies.settle import settle
 
 
@@ -52,7 +53,7 @@ def hand_back(database: Database, uuid: str, lanes: Sequence[HandBack]) -> None:
             attempt = known[lane.token]
             _record_usage(tx, study, record, attempt, lane.device_seconds)
             checkpoint = lane.checkpoint or record.checkpoint
-            _requeue(tx, record, attempt, AttemptState.PREEMPTED, checkpoint, revision, at)
+            _requeue(tx, study, record, attempt, AttemptState.PREEMPTED, checkpoint, revision, at)
         settle(tx, study)
 
 
@@ -120,13 +121,16 @@ def _take_back(database: Database, uuid: str, *, worker: str | None) -> int:
                 _give_up(tx, record, attempt, max_attempts, revision, at)
             else:
                 trials.update_trial(tx, record.trial_id, n_losses=record.n_losses + 1)
-                _requeue(tx, record, attempt, AttemptState.LOST, record.checkpoint, revision, at)
+                _requeue(
+                    tx, study, record, attempt, AttemptState.LOST, record.checkpoint, revision, at
+                )
         settle(tx, study)
         return len(lost)
 
 
 def _requeue(
     tx: Transaction,
+    study: StudyRecord,
     record: TrialRecord,
     attempt: AttemptRecord,
     outcome: AttemptState,
@@ -137,7 +141,7 @@ def _requeue(
     """Close the attempt and make the trial WAITING, its own future forgotten."""
     epoch = checkpoint["epoch"] if checkpoint else 0
     attempts.close(tx, [attempt.token], outcome, at)
-    trials.forget_future(tx, record.trial_id, epoch)
+    forget_future(tx, study, record, epoch)
     trials.set_states(tx, {record.trial_id: TrialState.WAITING}, at=at)
     trials.update_trial(
         tx,

@@ -5,7 +5,6 @@ outcome of a lane that ends is written in the same transaction as its last epoch
 lies between the last report and the end.
 """
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from hpsearch.pruning.base import Pruner, PruneRequest
+from hpsearch.pruning.base import Pruner
 from hpsearch.spec.definition import Definition
 from hpsearch.spec.sections import Direction
 from hpsearch.spec.states import AttemptState, FailureKind, StateReason, StudyState, TrialState
@@ -25,6 +24,7 @@ from hpsearch.storage.history import History
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialRecord
 from hpsearch.studies.compiled import compiled
+from hpsearch.studies.judged import judged_study
 from hpsearch.studies.settle import settle
 
 
@@ -200,8 +200,14 @@ def _record(
     definition = compiled(study)
     at, revision = now(tx), studies.raise_revision(tx, study)
     _write_measurements(tx, study, definition, lanes, at, lease_s, revision)
-    decisions = _judge(tx, definition, lanes, at, history)
+    # what has ended by itself is written first, so that it counts among the siblings
+    decisions = {
+        lane.trial.number: Decision(Verdict.RECORDED) for lane in lanes if lane.report.end
+    }
     _write_ends(tx, definition, lanes, decisions, at)
+    judged = _judge(tx, definition, lanes, at, history)
+    _write_ends(tx, definition, lanes, judged, at)
+    decisions |= judged
     study = settle(tx, study, reason=_target_reached(definition, lanes))
     if study.state is StudyState.PAUSED:
         going_on = Decision(Verdict.HAND_BACK)
@@ -262,15 +268,13 @@ def _judge(
     at: datetime,
     history: History,
 ) -> dict[int, Decision]:
+    """Decide about the lanes that have not ended by themselves, in number order."""
+    verdicts = _prune(tx, definition, lanes, history)
     decisions: dict[int, Decision] = {}
-    pruner = definition.pruner
-    if isinstance(pruner, Pruner) and pruner.needs_history:
-        history.refresh(tx)
     for lane in lanes:
         if lane.report.end is not None:
-            decisions[lane.trial.number] = Decision(Verdict.RECORDED)
             continue
-        pruned = _prune(pruner, definition, lane, history) if isinstance(pruner, Pruner) else None
+        pruned = verdicts.get(lane.trial.number)
         if pruned is not None:
             decisions[lane.trial.number] = Decision(Verdict.PRUNED, pruned)
         elif _is_overdue(definition, lane, at):
@@ -280,28 +284,30 @@ def _judge(
     return decisions
 
 
-def _prune(pruner: Pruner, definition: Definition, lane: _Lane, history: History) -> Pruned | None:
-    if not pruner.needs_history:
-        return None
-    siblings = history.trials
-    me = next(trial for trial in siblings if trial.number == lane.trial.number)
-    for epoch in lane.new_epochs:
-        past = copy.copy(me)
-        past.intermediate_values = {
-            step: value for step, value in me.intermediate_values.items() if step <= epoch
-        }
-        verdict = pruner.judge(
-            PruneRequest(
-                trial=past,
-                epoch=epoch,
-                siblings=siblings,
-                direction=definition.goal_direction,
-                max_epochs=definition.space.max_epochs,
-            )
-        )
-        if verdict is not None:
-            return verdict
-    return None
+def _prune(
+    tx: Transaction, definition: Definition, lanes: Sequence[_Lane], history: History
+) -> dict[int, Pruned]:
+    """Return why trials are pruned, by number; what the pruner remembers is written.
+
+    A lane that has ended by itself is not pruned any more, but its rivals are measured against
+    the rungs it has climbed.
+    """
+    pruner = definition.pruner
+    if not isinstance(pruner, Pruner) or not pruner.needs_history:
+        return {}
+    history.refresh(tx, is_writing=True)
+    study = judged_study(definition, history.trials)
+    verdicts: dict[int, Pruned] = {}
+    for lane in lanes:
+        for epoch in lane.new_epochs:
+            pruned = pruner.judge(study, study.up_to(lane.trial.trial_id, epoch))
+            if pruned is not None:
+                verdicts[lane.trial.number] = pruned
+                break
+    trials.write_system_attrs(
+        tx, {lane.trial.trial_id: study.new_attrs(lane.trial.trial_id) for lane in lanes}
+    )
+    return verdicts
 
 
 def _is_overdue(definition: Definition, lane: _Lane, at: datetime) -> bool:
@@ -323,10 +329,11 @@ def _write_ends(
     values: dict[int, Sequence[float]] = {}
     closed: dict[AttemptState, list[str]] = {}
     for lane in lanes:
-        ending = _ending(lane, decisions[lane.trial.number])
-        if ending is None:
+        decision = decisions.get(lane.trial.number)
+        ending = None if decision is None else _ending(lane, decision)
+        if decision is None or ending is None:
             continue
-        state, pruned = ending.state, decisions[lane.trial.number].pruned
+        state, pruned = ending.state, decision.pruned
         states[lane.trial.trial_id] = state
         failed = state is TrialState.FAIL
         outcome = AttemptState.FAILED if failed else AttemptState.SUCCEEDED
