@@ -31,6 +31,7 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
                 patch.delenv(name)
         patch.setenv("HPSEARCH_DATA_DIR", str(tmp_path_factory.mktemp("data")))
         patch.setenv("NO_COLOR", "1")
+        patch.chdir(tmp_path_factory.mktemp("cwd"))  # the checkout may hold an .env
         yield
 
 
