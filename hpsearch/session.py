@@ -116,6 +116,7 @@ class Session:
         drop, back = self._apply(decisions)
         if self._interrupted() or self._should_yield():
             return Reply(drop=drop, hand_back=back, hand_back_all=True)
+        self._progress()  # sampling may take its time
         n_leaving = len(drop) + len(back)
         admitted = self._claim(
             boundary.n_free + n_leaving, is_idle=boundary.n_live - n_leaving <= 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpsearch.datasets.base import REGISTRY as DATASETS
 from hpsearch.datasets.splits import Splits, split
-from hpsearch.errors import DatasetUnavailable, ServiceDown, TrialFailed
+from hpsearch.errors import DatasetUnavailable, TrialFailed
 from hpsearch.logs import get_logger
 from hpsearch.session import Session, TurnSummary
 from hpsearch.spec.definition import Definition
@@ -20,7 +20,6 @@ from hpsearch.studies.claim import Claimant
 from hpsearch.studies.compiled import compiled
 from hpsearch.studies.fail import fail_study
 from hpsearch.studies.next_study import next_study
-from hpsearch.studies.recover import worker_lost
 from hpsearch.training.engine import Engine
 from hpsearch.training.lanes import Goal
 
@@ -72,7 +71,9 @@ class TurnRunner:
     ) -> TurnSummary:
         """Train the study that is owed most, until nothing is left to claim or the slice ends.
 
-        A trial's failure is recorded, never raised.
+        A trial's failure is recorded, never raised. Anything else that breaks is: it may be a
+        poisoned CUDA context, so this process should end, and its successor takes the trials
+        back at the cost of an attempt, so that it cannot go on for ever.
 
         Args:
             hint: The study the doorbell named; the database decides.
@@ -120,12 +121,6 @@ class TurnRunner:
         try:
             with session.keeping_leases():
                 session.hand_back(engine.run(session.boundary, session.is_interrupted))
-        except ServiceDown:
-            raise
-        except Exception:
-            # our bug or the driver's; it costs these trials an attempt, so it ends some day
-            log.exception("turn_failed", study=study.name)
-            worker_lost(self._database, self._worker)
         finally:
             self._last_touch = -math.inf
             session.close()
