@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, insert, select, update
+from sqlalchemy import Row, bindparam, func, insert, or_, select, update
 
 from hpsearch.spec.states import AttemptState
 from hpsearch.storage.database import Transaction
@@ -26,6 +26,7 @@ class AttemptRecord:
     worker: str
     device: str
     precision: str
+    pack_size: int
     state: AttemptState
     started_at: datetime
     lease_expires_at: datetime
@@ -66,6 +67,23 @@ def running(tx: Transaction, study_id: int) -> list[AttemptRecord]:
     return [_record(row) for row in tx.execute(query)]
 
 
+def of_worker(tx: Transaction, study_id: int, worker: str) -> list[AttemptRecord]:
+    """Return the study's RUNNING attempts on one worker in trial-number order."""
+    return [attempt for attempt in running(tx, study_id) if attempt.worker == worker]
+
+
+def count_packs(tx: Transaction, study_id: int, workers: Iterable[str]) -> None:
+    """Write on the RUNNING attempts of these workers how many there are on each."""
+    for worker in sorted(set(workers)):
+        where = (
+            attempts.c.study_id == study_id,
+            attempts.c.state == AttemptState.RUNNING,
+            attempts.c.worker == worker,
+        )
+        n = tx.execute(select(func.count()).select_from(attempts).where(*where)).scalar_one()
+        tx.execute(update(attempts).where(*where).values(pack_size=n))
+
+
 def studies_to_recover(
     tx: Transaction, *, expired_at: datetime | None = None, worker: str | None = None
 ) -> list[str]:
@@ -83,11 +101,14 @@ def studies_to_recover(
     return list(tx.execute(query).scalars())
 
 
-def renew(tx: Transaction, tokens: Sequence[str], until: datetime) -> int:
-    """Extend the leases of RUNNING attempts; return how many still run."""
-    if not tokens:
+def renew(
+    tx: Transaction, tokens: Sequence[str], until: datetime, claim_id: str | None = None
+) -> int:
+    """Extend the leases of RUNNING attempts, also those of a claim; return how many still run."""
+    if not tokens and claim_id is None:
         return 0
-    where = (attempts.c.token.in_(list(tokens)), attempts.c.state == AttemptState.RUNNING)
+    mine = or_(attempts.c.token.in_(list(tokens)), attempts.c.claim_id == (claim_id or ""))
+    where = (mine, attempts.c.state == AttemptState.RUNNING)
     return tx.execute(update(attempts).where(*where).values(lease_expires_at=until)).rowcount
 
 

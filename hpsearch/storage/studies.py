@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from optuna.study import StudyDirection
-from sqlalchemy import Row, Select, delete, func, insert, select, tuple_, update
+from sqlalchemy import Row, Select, delete, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from hpsearch.errors import NameTaken, StudyNotFound
@@ -103,9 +103,6 @@ def insert_study(
             for objective, direction in enumerate(directions)
         ],
     )
-    start = tx.execute(
-        select(func.min(studies.c.virtual_time)).where(studies.c.state.in_(LIVE_STATES))
-    ).scalar()
     tx.execute(
         insert(studies).values(
             study_id=study_id,
@@ -118,7 +115,7 @@ def insert_study(
             revision=1,
             next_sample_index=0,
             device_seconds=0.0,
-            virtual_time=start or 0.0,
+            virtual_time=0.0,
             active_since=at,
             active_s=0.0,
             idempotency_key=idempotency_key,
@@ -201,6 +198,15 @@ def list_studies(
     if limit is not None:
         query = query.limit(limit)
     return [_record(row) for row in tx.execute(query)]
+
+
+def virtual_times(tx: Transaction, but: int) -> list[tuple[str, bool, float]]:
+    """Return owner, whether it is live, and virtual time of every study but one."""
+    query = select(studies.c.owner, studies.c.state, studies.c.virtual_time)
+    return [
+        (owner, state in LIVE_STATES, time)
+        for owner, state, time in tx.execute(query.where(studies.c.study_id != but))
+    ]
 
 
 def live_uuids(tx: Transaction) -> list[str]:

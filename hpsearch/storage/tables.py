@@ -84,6 +84,14 @@ studies = Table(
     UniqueConstraint("owner", "idempotency_key"),
 )
 
+owners = Table(
+    "hpsearch_owners",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    # device-seconds of all their studies, from the start a newcomer was given
+    Column("virtual_time", Float, nullable=False),
+)
+
 trials = Table(
     "hpsearch_trials",
     metadata,
@@ -112,6 +120,14 @@ trials = Table(
     Column("pruned", Json),
     # {"path", "epoch"}: where an attempt may go on from
     Column("checkpoint", Json),
+    # a suspect's worker died under it: it runs in company of at most so many, suspects all
+    Column("pack_limit", Integer),
+    # the epoch it had recorded then; a later one clears it
+    Column("cleared_after", Integer, nullable=False, server_default="0"),
+    # ends as COMPLETE at its next epoch
+    Column("is_asked_to_stop", Boolean, nullable=False, server_default=false()),
+    # Idempotency-Key of the request that made it
+    Column("request_key", String(255)),
     Column("created_at", UtcDateTime, nullable=False),
     UniqueConstraint("study_id", "number"),
     Index(None, "study_id", "revision"),
@@ -132,6 +148,8 @@ attempts = Table(
     Column("worker", String(255), nullable=False, index=True),
     Column("device", String(64), nullable=False),
     Column("precision", String(16), nullable=False),
+    # attempts of this worker when one last came or ended: its companions in death
+    Column("pack_size", Integer, nullable=False, server_default="1"),
     Column("state", String(16), nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
     Column("lease_expires_at", UtcDateTime, nullable=False),

@@ -37,14 +37,28 @@ from hpsearch.storage.tables import (
     trials,
 )
 
+FIXED_PARAMS = "fixed_params"  # Optuna's name for what an enqueued trial is asked to try
 CHUNK = 500  # most ids in one IN list, well under SQLite's variable limit
 
 
 @dataclass(frozen=True, slots=True)
 class TrialCountsRecord:
-    """How many trials of a study stand where; ``counted`` is what ``max_trials`` compares."""
+    """How many trials of a study stand where.
+
+    Attributes:
+        waiting: WAITING.
+        waiting_begun: WAITING, but with an attempt behind them.
+        running: RUNNING.
+        complete: COMPLETE.
+        pruned: PRUNED.
+        fail: FAIL.
+        counted: What ``max_trials`` compares.
+        counted_fail: What ``max_failed_trials`` compares.
+        total: All.
+    """
 
     waiting: int
+    waiting_begun: int
     running: int
     complete: int
     pruned: int
@@ -80,6 +94,10 @@ class TrialRecord:
     failure: Failure | None
     pruned: Pruned | None
     checkpoint: dict[str, Any] | None
+    pack_limit: int | None
+    cleared_after: int
+    is_asked_to_stop: bool
+    request_key: str | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -112,16 +130,19 @@ def count(tx: Transaction, study_id: int) -> TrialCountsRecord:
             optuna_trials.c.state,
             func.count(),
             func.sum(case((trials.c.is_counted, 1), else_=0)),
+            func.sum(case((trials.c.n_attempts > 0, 1), else_=0)),
         )
         .select_from(joined)
         .where(trials.c.study_id == study_id)
         .group_by(optuna_trials.c.state)
     )
     n, counted = dict.fromkeys(OptunaState, 0), dict.fromkeys(OptunaState, 0)
-    for state, total, of_these in tx.execute(query):
-        n[state], counted[state] = total, int(of_these)
+    begun = dict.fromkeys(OptunaState, 0)
+    for state, total, n_counted, n_begun in tx.execute(query):
+        n[state], counted[state], begun[state] = total, int(n_counted), int(n_begun)
     return TrialCountsRecord(
         waiting=n[OptunaState.WAITING],
+        waiting_begun=begun[OptunaState.WAITING],
         running=n[OptunaState.RUNNING],
         complete=n[OptunaState.COMPLETE],
         pruned=n[OptunaState.PRUNED],
@@ -132,14 +153,38 @@ def count(tx: Transaction, study_id: int) -> TrialCountsRecord:
     )
 
 
-def waiting(tx: Transaction, study_id: int, limit: int, *, started: bool) -> list[TrialRecord]:
-    """Return WAITING trials in number order; ``started``: only those that had an attempt."""
-    query = select_trials(
-        trials.c.study_id == study_id, optuna_trials.c.state == OptunaState.WAITING
-    )
-    if started:
+def waiting(tx: Transaction, study_id: int, limit: int, *, begun: bool) -> list[TrialRecord]:
+    """Return WAITING trials that nobody suspects, in number order.
+
+    Args:
+        tx: An open transaction.
+        study_id: Whose.
+        limit: Most trials returned.
+        begun: Only those that had an attempt.
+    """
+    query = _waiting(study_id).where(trials.c.pack_limit.is_(None))
+    if begun:
         query = query.where(trials.c.n_attempts > 0)
     return fetch(tx, query.order_by(trials.c.number).limit(limit))
+
+
+def suspects(tx: Transaction, study_id: int) -> list[TrialRecord]:
+    """Return WAITING trials under whom a worker died: the next group that may run together.
+
+    The largest groups come first, because most of their members are innocent.
+    """
+    most = _waiting(study_id).with_only_columns(func.max(trials.c.pack_limit))
+    pack_limit = tx.execute(most).scalar()
+    if pack_limit is None:
+        return []
+    query = _waiting(study_id).where(trials.c.pack_limit == pack_limit)
+    return fetch(tx, query.order_by(trials.c.number).limit(pack_limit))
+
+
+def _waiting(study_id: int) -> Select[Any]:
+    return select_trials(
+        trials.c.study_id == study_id, optuna_trials.c.state == OptunaState.WAITING
+    )
 
 
 def by_numbers(tx: Transaction, study_id: int, numbers: Iterable[int]) -> list[TrialRecord]:
@@ -200,29 +245,56 @@ def insert_trials(
     *,
     first_number: int,
     sample_indices: Sequence[int],
-    origin: Origin,
     revision: int,
     at: datetime,
 ) -> list[int]:
     """Write new RUNNING trials without parameters; return their ids in number order."""
+    rows = [
+        {"origin": Origin.SAMPLED, "sample_index": index, "n_attempts": 1}
+        for index in sample_indices
+    ]
+    return _insert(tx, study_id, first_number, rows, OptunaState.RUNNING, revision, at)
+
+
+def enqueue_trials(
+    tx: Transaction,
+    study_id: int,
+    *,
+    first_number: int,
+    points: Sequence[Mapping[str, ParameterValue]],
+    origin: Origin,
+    request_key: str | None,
+    revision: int,
+    at: datetime,
+) -> list[int]:
+    """Write WAITING trials with fixed parameters, as Optuna's ``enqueue_trial`` would."""
+    columns = {"origin": origin, "sample_index": None, "n_attempts": 0, "request_key": request_key}
+    rows = [columns] * len(points)
+    ids = _insert(tx, study_id, first_number, rows, OptunaState.WAITING, revision, at)
+    fixed = zip(ids, points, strict=True)
+    write_system_attrs(tx, {trial_id: {FIXED_PARAMS: dict(point)} for trial_id, point in fixed})
+    return ids
+
+
+def _insert(
+    tx: Transaction,
+    study_id: int,
+    first_number: int,
+    rows: Sequence[Mapping[str, Any]],
+    state: OptunaState,
+    revision: int,
+    at: datetime,
+) -> list[int]:
     returning = insert(optuna_trials).returning(
         optuna_trials.c.trial_id, sort_by_parameter_order=True
     )
-    numbers = range(first_number, first_number + len(sample_indices))
-    ids = list(
-        tx.execute(
-            returning,
-            [
-                {
-                    "study_id": study_id,
-                    "number": number,
-                    "state": OptunaState.RUNNING,
-                    "datetime_start": _naive(at),
-                }
-                for number in numbers
-            ],
-        ).scalars()
-    )
+    started = _naive(at) if state is OptunaState.RUNNING else None
+    numbers = range(first_number, first_number + len(rows))
+    new = [
+        {"study_id": study_id, "number": n, "state": state, "datetime_start": started}
+        for n in numbers
+    ]
+    ids = list(tx.execute(returning, new).scalars())
     tx.execute(
         insert(trials),
         [
@@ -231,19 +303,38 @@ def insert_trials(
                 "study_id": study_id,
                 "number": number,
                 "revision": revision,
-                "origin": origin,
-                "sample_index": index,
-                "n_attempts": 1,
                 "n_losses": 0,
                 "epochs": 0,
                 "device_seconds": 0.0,
                 "running_s": 0.0,
                 "created_at": at,
+                **row,
             }
-            for trial_id, number, index in zip(ids, numbers, sample_indices, strict=True)
+            for trial_id, number, row in zip(ids, numbers, rows, strict=True)
         ],
     )
     return ids
+
+
+def fixed_params(
+    tx: Transaction, trial_ids: Iterable[int]
+) -> dict[int, dict[str, ParameterValue]]:
+    """Return the parameters that were asked for, by trial id; others are left out."""
+    columns = optuna_system_attrs.c
+    found: dict[int, dict[str, ParameterValue]] = {}
+    for chunk in _chunks(list(trial_ids)):
+        query = select(columns.trial_id, columns.value_json).where(
+            columns.key == FIXED_PARAMS, columns.trial_id.in_(chunk)
+        )
+        for trial_id, text in tx.execute(query):
+            found[trial_id] = json.loads(text)
+    return found
+
+
+def of_request(tx: Transaction, study_id: int, request_key: str) -> list[TrialRecord]:
+    """Return the trials that a request made, in number order."""
+    query = select_trials(trials.c.study_id == study_id, trials.c.request_key == request_key)
+    return fetch(tx, query.order_by(trials.c.number))
 
 
 def start(tx: Transaction, records: Sequence[TrialRecord], *, revision: int, at: datetime) -> None:
@@ -482,9 +573,7 @@ def forget_future(tx: Transaction, trial_id: int, last_epoch: int) -> None:
     )
 
 
-def delete_system_attrs(
-    tx: Transaction, trial_id: int, is_future: Callable[[str], bool]
-) -> None:
+def delete_system_attrs(tx: Transaction, trial_id: int, is_future: Callable[[str], bool]) -> None:
     """Delete the Optuna system attributes of a trial whose keys are of the future."""
     attrs = optuna_system_attrs.c
     keys = tx.execute(select(attrs.key).where(attrs.trial_id == trial_id)).scalars()

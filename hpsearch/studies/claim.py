@@ -14,10 +14,12 @@ from optuna.trial import FrozenTrial
 
 from hpsearch.sampling.base import ReservedTrial, SampledPoint, Sampler, SampleRequest
 from hpsearch.sampling.distributions import to_distribution
+from hpsearch.sampling.optuna_sampler import OptunaSampler
+from hpsearch.sampling.random import PointDraw
 from hpsearch.spec.config import TrialConfig
 from hpsearch.spec.definition import Definition
 from hpsearch.spec.space import ParameterValue
-from hpsearch.spec.states import AttemptState, Origin
+from hpsearch.spec.states import AttemptState, StudyState
 from hpsearch.storage import attempts, studies, trials, workers
 from hpsearch.storage.attempts import AttemptRecord
 from hpsearch.storage.database import Database, Transaction, now
@@ -27,6 +29,7 @@ from hpsearch.storage.trials import TrialRecord
 from hpsearch.studies.compiled import compiled
 from hpsearch.studies.settle import Claimable, claimable
 
+_USER_POINTS = 2**62
 IDLE_WITHIN_S = 30.0  # a worker not seen for a lease is not counted as free
 
 
@@ -49,9 +52,11 @@ class Reservation:
         number: The trial's number.
         attempt: The attempt's number, from 1.
         token: The fence: reports with another token change nothing.
-        sample_index: What a stateless sampler draws from; None for a user's point.
+        sample_index: What a stateless sampler draws from.
         params: The parameters if an earlier attempt has them, else None.
         checkpoint: Where an earlier attempt stood, or None.
+        fixed: What a user's point asks for, without meaning once there are ``params``; None
+            for a sampled point.
     """
 
     trial_id: int
@@ -61,6 +66,7 @@ class Reservation:
     sample_index: int
     params: Mapping[str, ParameterValue] | None
     checkpoint: Mapping[str, Any] | None
+    fixed: Mapping[str, ParameterValue] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,22 +143,38 @@ def reserve(
             return study, _known_reservations(tx, study, known)
         at = now(tx)
         counts = trials.count(tx, study.study_id)
-        started = trials.waiting(tx, study.study_id, n, started=True)
-        room = claimable(study, counts, len(started))
+        room = claimable(study, counts)
         take = min(n, _share(tx, room, claimant, at))
         if take <= 0:
             return study, []
-        if room.new == 0 and room.waiting == len(started):
-            again = started[:take]
-        else:
-            again = trials.waiting(tx, study.study_id, take, started=False)
-        n_new = min(take - len(again), room.new)
+        again, n_new = _choose(tx, study, claimant.worker, take, room)
+        if not again and n_new == 0:
+            return study, []
         revision = studies.raise_revision(tx, study)
         reserved = _start_again(tx, again, revision, at)
         reserved += _start_new(tx, study, counts.total, n_new, revision, at)
-        if reserved:
-            _lease(tx, study, reserved, claim_id, claimant, at)
+        _lease(tx, study, reserved, claim_id, claimant, at)
+        attempts.count_packs(tx, study.study_id, [claimant.worker])
         return study, reserved
+
+
+def _choose(
+    tx: Transaction, study: StudyRecord, worker: str, take: int, room: Claimable
+) -> tuple[list[TrialRecord], int]:
+    """Return which WAITING trials to start, and how many new ones beside them.
+
+    Suspects of a death run among themselves: an idle worker takes them first, in a group no
+    larger than their pack limit, and gets no other trial until all of them are cleared.
+    """
+    mine = [attempt.trial_number for attempt in attempts.of_worker(tx, study.study_id, worker)]
+    if any(trial.pack_limit is not None for trial in trials.by_numbers(tx, study.study_id, mine)):
+        return [], 0
+    suspects = [] if mine else trials.suspects(tx, study.study_id)
+    if suspects:
+        return suspects[:take], 0
+    is_ending = study.state is StudyState.STOPPING
+    again = trials.waiting(tx, study.study_id, take, begun=is_ending)
+    return again, min(take - len(again), room.new)
 
 
 def sample(
@@ -167,16 +189,37 @@ def sample(
     sampler = definition.sampler
     if not isinstance(sampler, Sampler):
         raise TypeError(f"{type(sampler).__name__} is registered as a sampler and is none")
-    return sampler.sample(
-        SampleRequest(
-            seed=definition.seed,
-            space=definition.space,
-            directions=tuple(objective.direction for objective in definition.objectives),
-            trials=tuple(
-                ReservedTrial(trial.trial_id, trial.number, trial.sample_index)
-                for trial in reserved
-            ),
-            history=_reader(database, history),
+    ask_all = isinstance(sampler, OptunaSampler)  # they complete points, others only make them
+    asked = [trial for trial in reserved if ask_all or trial.fixed is None]
+    points = {
+        trial.number: _completed(definition, trial, trial.fixed)
+        for trial in reserved
+        if trial.fixed is not None and not ask_all
+    }
+    if not asked:
+        return points
+    request = SampleRequest(
+        seed=definition.seed,
+        space=definition.space,
+        directions=tuple(objective.direction for objective in definition.objectives),
+        trials=tuple(
+            ReservedTrial(trial.trial_id, trial.number, trial.sample_index, trial.fixed)
+            for trial in asked
+        ),
+        history=_reader(database, history),
+    )
+    return points | sampler.sample(request)
+
+
+def _completed(
+    definition: Definition, trial: Reservation, fixed: Mapping[str, ParameterValue]
+) -> SampledPoint:
+    """Return a user's point, what they left open drawn at random."""
+    # far from the indices of sampled points, or the open part would be one of theirs
+    draw = PointDraw(definition.seed, _USER_POINTS + trial.number)
+    return SampledPoint(
+        definition.space.suggest(
+            lambda name, domain: fixed[name] if name in fixed else draw(name, domain)
         )
     )
 
@@ -254,7 +297,7 @@ def _start_again(
     if not records:
         return []
     trials.start(tx, records, revision=revision, at=at)
-    params = trials.read_params(tx, [record.trial_id for record in records])
+    params, fixed = _points(tx, records)
     return [
         Reservation(
             trial_id=record.trial_id,
@@ -264,6 +307,7 @@ def _start_again(
             sample_index=_index(record),
             params=params.get(record.trial_id, {}) if record.has_params else None,
             checkpoint=record.checkpoint,
+            fixed=fixed.get(record.trial_id),
         )
         for record in records
     ]
@@ -285,7 +329,6 @@ def _start_new(
         study.study_id,
         first_number=first_number,
         sample_indices=range(first_index, first_index + n),
-        origin=Origin.SAMPLED,
         revision=revision,
         at=at,
     )
@@ -338,7 +381,7 @@ def _known_reservations(
 ) -> list[Reservation]:
     running = {a.trial_number: a for a in known if a.state is AttemptState.RUNNING}
     records = trials.by_numbers(tx, study.study_id, running)
-    params = trials.read_params(tx, [record.trial_id for record in records])
+    params, fixed = _points(tx, records)
     return [
         Reservation(
             trial_id=record.trial_id,
@@ -348,11 +391,22 @@ def _known_reservations(
             sample_index=_index(record),
             params=params.get(record.trial_id, {}) if record.has_params else None,
             checkpoint=record.checkpoint,
+            fixed=fixed.get(record.trial_id),
         )
         for record in records
     ]
 
 
+_Params = dict[int, dict[str, ParameterValue]]
+
+
+def _points(tx: Transaction, records: Sequence[TrialRecord]) -> tuple[_Params, _Params]:
+    """Return what is drawn, and what users' points ask for, by trial id."""
+    drawn = trials.read_params(tx, [record.trial_id for record in records])
+    users = [record.trial_id for record in records if record.sample_index is None]
+    return drawn, trials.fixed_params(tx, users)
+
+
 def _index(record: TrialRecord) -> int:
-    # a user's point with open parameters has no index of its own yet
+    # a user's point has no index: what it leaves open is drawn apart
     return record.number if record.sample_index is None else record.sample_index

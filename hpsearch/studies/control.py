@@ -7,8 +7,10 @@ from hpsearch.spec.states import StateReason, StudyState
 from hpsearch.spec.views import StudyView
 from hpsearch.storage import studies
 from hpsearch.storage.database import Database, now
+from hpsearch.studies.activate import become_active
 from hpsearch.studies.cancel_running import cancel_running
 from hpsearch.studies.settle import leave_active, settle
+from hpsearch.studies.target import target_reached
 from hpsearch.studies.views import study_view
 
 
@@ -43,16 +45,7 @@ def resume(database: Database, name: str) -> StudyView:
         if study.state not in resumable:
             raise WrongState("resume", name, study.state)
         if study.state is not StudyState.ACTIVE:
-            studies.update_study(
-                tx,
-                study,
-                state=StudyState.ACTIVE,
-                state_reason=None,
-                active_since=now(tx),
-                finished_at=None,
-            )
-            studies.raise_revision(tx, study)
-            study = settle(tx, study)
+            study = settle(tx, become_active(tx, study), reason=target_reached(tx, study))
         return study_view(tx, study)
 
 

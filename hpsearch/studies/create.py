@@ -8,6 +8,7 @@ from hpsearch.spec.definition import Definition
 from hpsearch.spec.views import StudyView
 from hpsearch.storage import studies
 from hpsearch.storage.database import Database, Transaction, now
+from hpsearch.studies.shares import join
 from hpsearch.studies.views import study_view
 
 KEY_LIFE = timedelta(hours=24)
@@ -52,6 +53,7 @@ def create_study(
                 idempotency_key=idempotency_key,
                 idempotency_sha256=body_sha256,
             )
+            join(tx, record)
             return study_view(tx, record), True
     except NameTaken:
         # the same request may have come twice at once, and the other one was first

@@ -1,36 +1,53 @@
 """Which study a worker should train next: the one owed most."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
-from hpsearch.storage import studies, trials
+from hpsearch.storage import owners, studies, trials
 from hpsearch.storage.database import Database, Transaction
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.studies.settle import Claimable, claimable
 
 
-def next_study(database: Database, device: str) -> StudyRecord | None:
-    """Return the study with claimable trials and the least device-seconds per weight.
+def next_study(database: Database, device: str, mine: str | None = None) -> StudyRecord | None:
+    """Return the study a worker owes most: first over owners, then over an owner's studies.
+
+    Among those with claimable trials, the owner with the least device-seconds, and of their
+    studies the one with the least device-seconds per weight.
 
     Args:
         database: Where the studies live.
         device: ``cpu`` or ``cuda:0``: studies that ask for the other kind are passed over.
+        mine: The study the worker trains now: it could go on, whatever is left to claim.
     """
     with database.read() as tx:
-        owed = [study for study, room in open_studies(tx, runs_on(device)) if room.total > 0]
-    return min(owed, key=lambda study: (study.virtual_time, study.study_id), default=None)
+        owed = [
+            study
+            for study, room in open_studies(tx, runs_on(device))
+            if room.total > 0 or study.uuid == mine
+        ]
+        return most_owed(tx, owed)
+
+
+def most_owed(tx: Transaction, found: Iterable[StudyRecord]) -> StudyRecord | None:
+    """Return which of these studies the workers owe most."""
+    times = owners.virtual_times(tx)
+    return min(found, key=lambda study: _debt(study, times), default=None)
+
+
+def _debt(study: StudyRecord, owner_times: Mapping[str, float]) -> tuple[float, str, float, int]:
+    owner_time = owner_times.get(study.owner, 0.0)
+    return owner_time, study.owner, study.virtual_time, study.study_id
 
 
 def open_studies(
     tx: Transaction, accepts: Callable[[StudyRecord], bool] = lambda _: True
 ) -> list[tuple[StudyRecord, Claimable]]:
     """Return the studies in which trials may be claimed, and how many."""
-    found = []
-    for study in studies.list_studies(tx, states=studies.LIVE_STATES):
-        if accepts(study):
-            counts = trials.count(tx, study.study_id)
-            n_started = len(trials.waiting(tx, study.study_id, counts.waiting, started=True))
-            found.append((study, claimable(study, counts, n_started)))
-    return found
+    return [
+        (study, claimable(study, trials.count(tx, study.study_id)))
+        for study in studies.list_studies(tx, states=studies.LIVE_STATES)
+        if accepts(study)
+    ]
 
 
 def runs_on(device: str) -> Callable[[StudyRecord], bool]:

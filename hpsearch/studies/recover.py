@@ -1,4 +1,10 @@
-"""Give trials back: politely, or because their worker is gone. One trial, N attempts."""
+"""Give trials back: politely, or because their worker is gone. One trial, N attempts.
+
+A death puts suspicion on all that trained together, not guilt: they come back as suspects, who
+run in groups of half the size, among themselves, until they pass the epoch they had reached.
+Only a death alone costs an attempt. So one trial that kills its worker is found by halving, and
+its neighbours pay nothing.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hpsearch.spec.states import AttemptState, FailureKind, TrialState
-from hpsearch.storage import attempts, studies, trials, workers
+from hpsearch.storage import attempts, owners, studies, trials, workers
 from hpsearch.storage.attempts import AttemptRecord
 from hpsearch.storage.database import Database, Transaction, now
 from hpsearch.storage.studies import StudyRecord
@@ -48,39 +54,89 @@ def hand_back(database: Database, uuid: str, lanes: Sequence[HandBack]) -> None:
             return
         at, revision = now(tx), studies.raise_revision(tx, study)
         records = trials.by_numbers(tx, study.study_id, [lane.number for lane in live.values()])
+        used_s = 0.0
         for record in records:
             lane = live[record.trial_id]
             attempt = known[lane.token]
-            _record_usage(tx, study, record, attempt, lane.device_seconds)
-            checkpoint = lane.checkpoint or record.checkpoint
+            used_s += _record_usage(tx, study, record, attempt, lane.device_seconds)
+            checkpoint = lane.checkpoint if _is_usable(record, lane.checkpoint) else None
+            checkpoint = checkpoint or record.checkpoint
             _requeue(tx, study, record, attempt, AttemptState.PREEMPTED, checkpoint, revision, at)
+        callers = {known[lane.token].worker for lane in live.values()}
+        attempts.count_packs(tx, study.study_id, callers)
         settle(tx, study)
+        owners.charge(tx, study.owner, used_s)
 
 
 def record_checkpoints(
     database: Database, uuid: str, checkpoints: Mapping[str, Mapping[str, Any]]
-) -> None:
-    """Record durable checkpoint files by token; those of ended attempts are ignored."""
+) -> list[str]:
+    """Record durable checkpoint files by token; return the tokens whose file is recorded now.
+
+    Files of ended attempts are ignored, older ones, and those of epochs not recorded yet: going
+    on from there would leave a hole in the curve.
+    """
+    with database.write() as tx:
+        study = studies.lock_by_uuid(tx, uuid)
+        if study is None:
+            return []
+        known = attempts.by_tokens(tx, study.study_id, checkpoints)
+        live = {a.trial_number: a for a in known.values() if a.state is AttemptState.RUNNING}
+        recorded = []
+        for record in trials.by_numbers(tx, study.study_id, live):
+            token = live[record.number].token
+            if _is_usable(record, checkpoints[token]):
+                checkpoint = dict(checkpoints[token])
+                trials.update_trial(tx, record.trial_id, checkpoint=checkpoint)
+                recorded.append(token)
+        return recorded
+
+
+def start_over(database: Database, uuid: str, token: str) -> None:
+    """Forget every epoch of a running trial: its checkpoint is lost, so it begins anew."""
     with database.write() as tx:
         study = studies.lock_by_uuid(tx, uuid)
         if study is None:
             return
-        for attempt in attempts.by_tokens(tx, study.study_id, checkpoints).values():
-            if attempt.state is AttemptState.RUNNING:
-                checkpoint = dict(checkpoints[attempt.token])
-                trials.update_trial(tx, attempt.trial_id, checkpoint=checkpoint)
+        attempt = attempts.by_tokens(tx, study.study_id, [token]).get(token)
+        if attempt is None or attempt.state is not AttemptState.RUNNING:
+            return
+        revision = studies.raise_revision(tx, study)
+        (record,) = trials.by_numbers(tx, study.study_id, [attempt.trial_number])
+        forget_future(tx, study, record, 0)
+        trials.update_trial(tx, record.trial_id, revision=revision, epochs=0, checkpoint=None)
 
 
-def renew_leases(database: Database, uuid: str, tokens: Sequence[str], lease_s: float) -> int:
+def _is_usable(record: TrialRecord, checkpoint: Mapping[str, Any] | None) -> bool:
+    if checkpoint is None or checkpoint["epoch"] > record.epochs:
+        return False
+    return record.checkpoint is None or checkpoint["epoch"] >= record.checkpoint["epoch"]
+
+
+def renew_leases(
+    database: Database,
+    uuid: str,
+    tokens: Sequence[str],
+    lease_s: float,
+    claim_id: str | None = None,
+) -> int:
     """Extend the leases of attempts that still run, from now; return how many do.
 
     Under the study's lock like every writing verb: rows locked in another order than a
     report's would be a deadlock.
+
+    Args:
+        database: Where the study lives.
+        uuid: The study.
+        tokens: Of the attempts.
+        lease_s: New life of the leases.
+        claim_id: A claim under way, whose trials are being sampled.
     """
     with database.write() as tx:
         if studies.lock_by_uuid(tx, uuid) is None:
             return 0
-        return attempts.renew(tx, tokens, now(tx) + timedelta(seconds=lease_s))
+        until = now(tx) + timedelta(seconds=lease_s)
+        return attempts.renew(tx, tokens, until, claim_id)
 
 
 def expire_leases(database: Database) -> int:
@@ -117,13 +173,20 @@ def _take_back(database: Database, uuid: str, *, worker: str | None) -> int:
         max_attempts: int = study.limits["max_attempts"]
         for record in trials.by_numbers(tx, study.study_id, lost):
             attempt = lost[record.number]
-            if record.n_losses + 1 >= max_attempts:
+            n_losses = record.n_losses + (attempt.pack_size == 1)
+            if n_losses >= max_attempts:
                 _give_up(tx, record, attempt, max_attempts, revision, at)
-            else:
-                trials.update_trial(tx, record.trial_id, n_losses=record.n_losses + 1)
-                _requeue(
-                    tx, study, record, attempt, AttemptState.LOST, record.checkpoint, revision, at
-                )
+                continue
+            trials.update_trial(
+                tx,
+                record.trial_id,
+                n_losses=n_losses,
+                pack_limit=max(1, attempt.pack_size // 2),
+                cleared_after=max(record.epochs, record.cleared_after),
+            )
+            _requeue(
+                tx, study, record, attempt, AttemptState.LOST, record.checkpoint, revision, at
+            )
         settle(tx, study)
         return len(lost)
 
@@ -170,7 +233,7 @@ def _give_up(
         is_counted=True,
         n_losses=record.n_losses + 1,
         failure_kind=FailureKind.WORKER_LOST,
-        failure_message=f"its worker was lost {max_attempts} times (limits.max_attempts)",
+        failure_message=f"its worker died {max_attempts} times while it ran alone",
         running_s=record.running_s + (at - attempt.started_at).total_seconds(),
     )
 
@@ -181,8 +244,9 @@ def _record_usage(
     record: TrialRecord,
     attempt: AttemptRecord,
     device_seconds: float,
-) -> None:
+) -> float:
     delta = max(0.0, device_seconds - attempt.device_seconds)
     attempts.record_usage(tx, {attempt.token: device_seconds}, attempt.lease_expires_at)
     trials.update_trial(tx, record.trial_id, device_seconds=record.device_seconds + delta)
     studies.add_usage(tx, study, delta, study.definition["weight"])
+    return delta

@@ -14,10 +14,9 @@ from typing import Any
 
 from hpsearch.pruning.base import Pruner
 from hpsearch.spec.definition import Definition
-from hpsearch.spec.sections import Direction
 from hpsearch.spec.states import AttemptState, FailureKind, StateReason, StudyState, TrialState
 from hpsearch.spec.views import Pruned
-from hpsearch.storage import attempts, epochs, studies, trials
+from hpsearch.storage import attempts, epochs, owners, studies, trials
 from hpsearch.storage.attempts import AttemptRecord
 from hpsearch.storage.database import Database, Transaction, now
 from hpsearch.storage.history import History
@@ -25,7 +24,8 @@ from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialRecord
 from hpsearch.studies.compiled import compiled
 from hpsearch.studies.judged import judged_study
-from hpsearch.studies.settle import settle
+from hpsearch.studies.settle import n_too_many, settle_counted
+from hpsearch.studies.target import meets_targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,7 @@ class Verdict(StrEnum):
     """What becomes of a lane."""
 
     CONTINUE = "continue"
+    FINISH = "finish"
     RECORDED = "recorded"
     PRUNED = "pruned"
     HAND_BACK = "hand_back"
@@ -153,19 +154,14 @@ def _live_lanes(
     }
     records = trials.by_numbers(tx, study.study_id, live)
     last = epochs.last_epochs(tx, [record.trial_id for record in records])
-    return [
-        _Lane(
-            report=live[record.number],
-            attempt=known[live[record.number].token],
-            trial=record,
-            new_epochs={
-                epoch: metrics
-                for epoch, metrics in sorted(live[record.number].epochs.items())
-                if epoch > last.get(record.trial_id, 0)
-            },
-        )
-        for record in records
-    ]
+    lanes = []
+    for record in records:
+        item, recorded = live[record.number], last.get(record.trial_id, 0)
+        new = {epoch: item.epochs[epoch] for epoch in sorted(item.epochs) if epoch > recorded}
+        # a lane that went on from somewhere else would leave a hole: it is fenced
+        if list(new) == list(range(recorded + 1, recorded + 1 + len(new))):
+            lanes.append(_Lane(item, known[item.token], record, new))
+    return lanes
 
 
 def _outcomes(
@@ -199,7 +195,7 @@ def _record(
 ) -> dict[int, Decision]:
     definition = compiled(study)
     at, revision = now(tx), studies.raise_revision(tx, study)
-    _write_measurements(tx, study, definition, lanes, at, lease_s, revision)
+    used_s = _write_measurements(tx, study, definition, lanes, at, lease_s, revision)
     # what has ended by itself is written first, so that it counts among the siblings
     decisions = {
         lane.trial.number: Decision(Verdict.RECORDED) for lane in lanes if lane.report.end
@@ -208,13 +204,14 @@ def _record(
     judged = _judge(tx, definition, lanes, at, history)
     _write_ends(tx, definition, lanes, judged, at)
     decisions |= judged
-    study = settle(tx, study, reason=_target_reached(definition, lanes))
-    if study.state is StudyState.PAUSED:
-        going_on = Decision(Verdict.HAND_BACK)
-        decisions = {
-            number: going_on if decision.verdict is Verdict.CONTINUE else decision
-            for number, decision in decisions.items()
-        }
+    study, counts = settle_counted(tx, study, reason=_target_reached(study, lanes))
+    going_on = {Verdict.CONTINUE, Verdict.FINISH}
+    live = [number for number in sorted(decisions) if decisions[number].verdict in going_on]
+    n_back = len(live) if study.state is StudyState.PAUSED else n_too_many(study, counts)
+    decisions |= dict.fromkeys(live[max(0, len(live) - n_back) :], Decision(Verdict.HAND_BACK))
+    if len(live) < len(lanes):
+        attempts.count_packs(tx, study.study_id, {lane.attempt.worker for lane in lanes})
+    owners.charge(tx, study.owner, used_s)
     return decisions
 
 
@@ -226,7 +223,8 @@ def _write_measurements(
     at: datetime,
     lease_s: float,
     revision: int,
-) -> None:
+) -> float:
+    """Write what was measured; return the device-seconds since the last report."""
     metric = definition.goal_metric
     measured = {
         (lane.trial.trial_id, epoch): metrics
@@ -254,11 +252,20 @@ def _write_measurements(
                 "epochs": max([lane.trial.epochs, *lane.new_epochs]),
                 "n_parameters": lane.report.n_parameters or lane.trial.n_parameters,
                 "device_seconds": lane.trial.device_seconds + deltas[lane.trial.trial_id],
+                "pack_limit": _suspicion(lane),
             }
             for lane in lanes
         },
     )
-    studies.add_usage(tx, study, sum(deltas.values()), definition.weight)
+    used_s = sum(deltas.values())
+    studies.add_usage(tx, study, used_s, definition.weight)
+    return used_s
+
+
+def _suspicion(lane: _Lane) -> int | None:
+    """Return the lane's pack limit: an epoch it had not reached when its worker died clears it."""
+    is_cleared = max(lane.new_epochs, default=0) > lane.trial.cleared_after
+    return None if is_cleared else lane.trial.pack_limit
 
 
 def _judge(
@@ -279,6 +286,8 @@ def _judge(
             decisions[lane.trial.number] = Decision(Verdict.PRUNED, pruned)
         elif _is_overdue(definition, lane, at):
             decisions[lane.trial.number] = Decision(Verdict.FAILED)
+        elif lane.trial.is_asked_to_stop:
+            decisions[lane.trial.number] = Decision(Verdict.FINISH)
         else:
             decisions[lane.trial.number] = Decision(Verdict.CONTINUE)
     return decisions
@@ -379,27 +388,9 @@ def _last_value(definition: Definition, lane: _Lane) -> tuple[float, ...]:
     return (value,) if math.isfinite(value) else ()
 
 
-def _target_reached(definition: Definition, lanes: Sequence[_Lane]) -> StateReason | None:
-    targets = [
-        (i, objective)
-        for i, objective in enumerate(definition.objectives)
-        if objective.target_value is not None
-    ]
-    if not targets:
-        return None
-    for lane in lanes:
-        end = lane.report.end
-        if end is None or end.state is not TrialState.COMPLETE:
-            continue
-        if all(
-            _meets(end.values[i], objective.target_value, objective.direction)
-            for i, objective in targets
-        ):
-            return StateReason.TARGET_REACHED
-    return None
-
-
-def _meets(value: float, target: float | None, direction: Direction) -> bool:
-    if target is None:
-        return True
-    return value >= target if direction is Direction.MAXIMIZE else value <= target
+def _target_reached(study: StudyRecord, lanes: Sequence[_Lane]) -> StateReason | None:
+    ends = [lane.report.end for lane in lanes if lane.report.end is not None]
+    is_reached = any(
+        end.state is TrialState.COMPLETE and meets_targets(study, end.values) for end in ends
+    )
+    return StateReason.TARGET_REACHED if is_reached else None

@@ -33,24 +33,21 @@ class Claimable:
     total: int
 
 
-def claimable(study: StudyRecord, counts: TrialCountsRecord, n_started_waiting: int) -> Claimable:
+def claimable(study: StudyRecord, counts: TrialCountsRecord) -> Claimable:
     """Return what the limits leave, from counts read under the study's lock.
 
     Args:
         study: The study as it is under the lock.
-        counts: Its trials by state.
-        n_started_waiting: WAITING trials that had an attempt; STOPPING runs only those.
+        counts: Its trials by state; STOPPING runs only those that have begun.
     """
     limits = study.limits
+    left = 1_000_000  # as good as no limit
+    if limits["max_trials"] is not None:
+        left = limits["max_trials"] - counts.counted - counts.running
     if study.state is StudyState.ACTIVE:
-        n_waiting = counts.waiting
-        limit = limits["max_trials"]
-        unbounded = 1_000_000
-        left = unbounded if limit is None else limit - counts.counted - counts.running
-        n_new = max(0, left - counts.waiting)
+        n_waiting, n_new = counts.waiting, max(0, left - counts.waiting)
     elif study.state is StudyState.STOPPING:
-        n_waiting, n_new = n_started_waiting, 0
-        left = n_waiting
+        n_waiting, n_new = counts.waiting_begun, 0
     else:
         return Claimable(0, 0, 0)
     concurrent = limits["max_concurrent_trials"]
@@ -58,6 +55,17 @@ def claimable(study: StudyRecord, counts: TrialCountsRecord, n_started_waiting: 
         left = min(left, concurrent - counts.running)
     total = max(0, min(left, n_waiting + n_new))
     return Claimable(waiting=n_waiting, new=n_new, total=total)
+
+
+def n_too_many(study: StudyRecord, counts: TrialCountsRecord) -> int:
+    """Return how many running trials a limit that was lowered no longer allows."""
+    limits = study.limits
+    most = [counts.running]
+    if limits["max_trials"] is not None:
+        most.append(limits["max_trials"] - counts.counted)
+    if limits["max_concurrent_trials"] is not None:
+        most.append(limits["max_concurrent_trials"])
+    return counts.running - max(0, min(most))
 
 
 def settle(
@@ -72,22 +80,30 @@ def settle(
         study: The study as it was when locked; read again here.
         reason: An end the caller has found itself (a target reached).
     """
+    return settle_counted(tx, study, reason=reason)[0]
+
+
+def settle_counted(
+    tx: Transaction, study: StudyRecord, *, reason: StateReason | None = None
+) -> tuple[StudyRecord, TrialCountsRecord]:
+    """Do as :func:`settle` and return the trials by state too."""
+    counts = trials.count(tx, study.study_id)
     current = studies.find_study(tx, study.uuid)
     if current is None or current.state not in studies.LIVE_STATES:
-        return current or study
-    at, counts = now(tx), trials.count(tx, current.study_id)
+        return current or study, counts
+    at = now(tx)
     if current.state is StudyState.ACTIVE:
-        reason = _limit_that_struck(current, counts, at) or reason
+        reason = limit_that_struck(current, counts, at) or reason
         if reason is None:
-            return current
+            return current, counts
         current = leave_active(tx, current, StudyState.STOPPING, reason, at)
-    if counts.running == 0 and not trials.waiting(tx, current.study_id, 1, started=True):
+    if counts.running == 0 and claimable(current, counts).total == 0:
         final = _FINAL.get(
             StateReason(current.state_reason or StateReason.INTERNAL), StudyState.COMPLETED
         )
         studies.update_study(tx, current, state=final, finished_at=at)
         studies.raise_revision(tx, current)
-    return studies.find_study(tx, study.uuid) or current
+    return studies.find_study(tx, study.uuid) or current, counts
 
 
 def leave_active(
@@ -110,9 +126,10 @@ def leave_active(
     return studies.find_study(tx, study.uuid) or study
 
 
-def _limit_that_struck(
+def limit_that_struck(
     study: StudyRecord, counts: TrialCountsRecord, at: datetime
 ) -> StateReason | None:
+    """Return which limit ends the study now, None if it may go on."""
     limits = study.limits
     timeout_s, budget_s = limits["timeout_s"], limits["device_seconds"]
     if limits["max_trials"] is not None and counts.counted >= limits["max_trials"]:
