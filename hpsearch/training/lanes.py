@@ -1,6 +1,6 @@
 """What goes into the training engine and what comes out: the seam between turn and pack."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -106,11 +106,14 @@ class Boundary:
         reports: One per lane that has something new; a lane appears at most once.
         n_live: Lanes that go on after this boundary (without those that ended).
         n_free: How many more lanes may be admitted now.
+        state_of: Returns a live lane's state as of its last epoch, None before its first; to
+            be called before the answer is given.
     """
 
     reports: tuple[LaneReport, ...]
     n_live: int
     n_free: int
+    state_of: Callable[[int], LaneState | None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)

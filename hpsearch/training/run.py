@@ -204,7 +204,7 @@ class Run:
         while True:
             reports = tuple(self._reports())
             free = 0 if self._is_stopping else self._n_free()
-            reply = self._boundary(Boundary(reports, len(self._lanes), free))
+            reply = self._boundary(Boundary(reports, len(self._lanes), free, self._state_of))
             self._asked = time.monotonic()
             self._apply(reply)
             if not any(lane.end is not None for lane in self._lanes.values()):
@@ -224,6 +224,12 @@ class Run:
             lane.pending.clear()
             if lane.end is not None:
                 del self._lanes[lane.number]
+
+    def _state_of(self, number: int) -> LaneState | None:
+        lane = self._lanes.get(number)
+        if lane is None or lane.end is not None or lane.epoch == 0:
+            return None
+        return self._pack_of(lane).state(lane)
 
     def _apply(self, reply: Reply) -> None:
         for number in reply.drop & self._lanes.keys():
