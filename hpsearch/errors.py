@@ -13,14 +13,19 @@
     │   └── Forbidden
     ├── NotFound                the caller names something else
     │   ├── StudyNotFound
-    │   └── TrialNotFound
+    │   ├── TrialNotFound
+    │   ├── DatasetNotFound
+    │   └── ModelNotFound
     ├── Conflict                the caller reads again
     │   ├── NameTaken
+    │   ├── DatasetTaken
     │   ├── WrongState
     │   ├── KeyReused
     │   └── InUse
     ├── Unavailable             the caller waits and retries
     │   ├── ServiceDown
+    │   ├── StorageFull
+    │   ├── NotInstalled
     │   └── DatasetUnavailable
     ├── TrialFailed             recorded; the search goes on
     └── BrokenInvariant         our bug
@@ -176,6 +181,22 @@ class TrialNotFound(NotFound):
         return {"study": self.name, "number": self.number}
 
 
+class DatasetNotFound(NotFound):
+    """There is no data set of this name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is no data set named {name!r}")
+
+    def fields(self) -> dict[str, Any]:
+        """Return the name looked for."""
+        return {"dataset": self.name}
+
+
+class ModelNotFound(NotFound):
+    """The trial has no stored model."""
+
+
 class Conflict(HpsearchError):
     """The request does not fit the present state."""
 
@@ -194,6 +215,20 @@ class NameTaken(Conflict):
     def fields(self) -> dict[str, Any]:
         """Return the taken name."""
         return {"study": self.name}
+
+
+class DatasetTaken(Conflict):
+    """Another data set has this name."""
+
+    code = "name-taken"
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name = name
+        super().__init__(f"a data set named {name!r} exists {why}; choose another name")
+
+    def fields(self) -> dict[str, Any]:
+        """Return the taken name."""
+        return {"dataset": self.name}
 
 
 class WrongState(Conflict):
@@ -238,6 +273,14 @@ class ServiceDown(Unavailable):
     def fields(self) -> dict[str, Any]:
         """Return the name of the service."""
         return {"service": self.service}
+
+
+class StorageFull(Unavailable):
+    """The server cannot write to its disk."""
+
+
+class NotInstalled(Unavailable):
+    """This needs an optional library that is not installed."""
 
 
 class DatasetUnavailable(Unavailable):

@@ -27,6 +27,7 @@ class Digits(Dataset):
             input_shape=(_SIDE, _SIDE),
             n_outputs=_CLASSES,
             has_test_split=False,
+            n_examples=_N_EXAMPLES,
             description="1,797 handwritten digits of 8x8 pixels, part of the installation",
         )
 

@@ -41,6 +41,7 @@ class Mnist(Dataset):
             input_shape=(28, 28),
             n_outputs=10,
             has_test_split=True,
+            n_examples=60_000,
             description="70,000 handwritten digits of 28x28 pixels",
         )
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hpsearch.datasets.base import Arrays
 from hpsearch.errors import TrialFailed
-from hpsearch.spec.sections import DatasetSection, Task
+from hpsearch.spec.sections import DatasetSection, Task, share
 
 _BYTE_MAX = 255.0
 _STREAMS = {"test": 1, "validation": 2, "train": 3}  # one random stream a cut
@@ -115,8 +115,7 @@ def _cut(
     sequence = rng.permutation(indices)
     if task is Task.CLASSIFICATION:
         sequence = sequence[_balanced_order(labels[sequence])]
-    n_front = round(len(sequence) * fraction)
-    n_front = max(1, min(n_front, len(sequence) - 1)) if len(sequence) > 1 else 0
+    n_front = share(len(sequence), fraction)
     return np.sort(sequence[:n_front]), np.sort(sequence[n_front:])
 
 

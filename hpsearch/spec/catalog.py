@@ -1,7 +1,7 @@
 """Which plugins a definition may name; handed to the grammar from above."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from hpsearch.spec.fields import Settings
 from hpsearch.spec.sections import DatasetInfo
@@ -24,3 +24,7 @@ class Catalog:
     samplers: Mapping[str, type[Settings]]
     pruners: Mapping[str, type[Settings]]
     datasets: Mapping[str, DatasetInfo]
+
+    def with_datasets(self, more: Iterable[DatasetInfo]) -> "Catalog":
+        """Return a catalog that knows these data sets too."""
+        return replace(self, datasets={**self.datasets, **{info.name: info for info in more}})

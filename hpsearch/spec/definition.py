@@ -1,6 +1,6 @@
 """A whole study definition: read, checked, every default filled in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from hpsearch.spec.metrics import (
 )
 from hpsearch.spec.names import FieldNames
 from hpsearch.spec.nodes import Constant, SectionSpace
+from hpsearch.spec.plugins import StudyPlugin
 from hpsearch.spec.problems import Problems
 from hpsearch.spec.searchspace import SearchSpace
 from hpsearch.spec.section import Section, SectionReader
@@ -34,6 +35,7 @@ from hpsearch.spec.sections import (
     Objective,
     Task,
     Training,
+    n_trained_on,
 )
 from hpsearch.spec.wording import listed, show
 from hpsearch.spec.yaml import LineIndex
@@ -68,7 +70,7 @@ class Definition:
         heading: Name, description, tags, weight and seed.
         dataset: The data and its splits; ``test_fraction`` is None exactly if the data set has
             a test split of its own.
-        task: What the data set asks for.
+        data: What is known of the data set.
         space: The points to try.
         objectives: What decides, the first one first.
         sampler: Settings of the sampler's plugin.
@@ -82,7 +84,7 @@ class Definition:
     document: dict[str, Any]
     heading: Heading
     dataset: DatasetSection
-    task: Task
+    data: DatasetInfo
     space: SearchSpace
     objectives: tuple[Objective, ...]
     sampler: Settings
@@ -116,6 +118,11 @@ class Definition:
     def seed(self) -> int:
         """Where all randomness of the study begins."""
         return self.heading.seed
+
+    @property
+    def task(self) -> Task:
+        """What the data set asks for."""
+        return self.data.task
 
     @property
     def goal_metric(self) -> str:
@@ -182,9 +189,16 @@ class _DefinitionReader:
         limits = self._section("limits", Limits)
         execution = self._section("execution", Execution)
         self._check_limits()
+        warnings: list[str] = []
+        if model and optimizer and training:
+            points = SearchSpace(model.space, optimizer.space, training.space)
+            for where, plugin in (("sampler", sampler), ("pruner", pruner)):
+                warnings += self._ask(where, plugin, points, objectives.objectives)
         self._problems.raise_if_any()
         assert heading and dataset and info and model and optimizer and training  # noqa: S101, PT018
         assert sampler and pruner and limits and execution  # noqa: S101, PT018 - all were read
+        section = _as(DatasetSection, dataset)
+        space = SearchSpace(model.space, optimizer.space, training.space)
         return Definition(
             document={
                 **heading.document,
@@ -199,16 +213,21 @@ class _DefinitionReader:
                 "execution": execution.document,
             },
             heading=_as(Heading, heading),
-            dataset=_as(DatasetSection, dataset),
-            task=info.task,
-            space=SearchSpace(model.space, optimizer.space, training.space),
+            dataset=section,
+            data=info,
+            space=space,
             objectives=objectives.objectives,
             sampler=sampler.settings(),
             pruner=pruner.settings(),
             limits=_as(Limits, limits),
             execution=_as(Execution, execution),
             early_stopping=_early_stopping(training.space),
-            warnings=objectives.warnings,
+            warnings=(
+                *objectives.warnings,
+                *_batch_warning(space, info, section),
+                *warnings,
+                *_crowding(sampler, _as(Limits, limits)),
+            ),
         )
 
     def _heading(self) -> Section | None:
@@ -244,6 +263,24 @@ class _DefinitionReader:
     ) -> Section | None:
         reader = PluginReader(name, "name", plugins, self._names, self._problems)
         return reader.read_one(self._raw.get(name, {"name": default}), (name,))
+
+    def _ask(
+        self,
+        where: str,
+        section: Section | None,
+        space: SearchSpace,
+        objectives: Sequence[Objective],
+    ) -> list[str]:
+        """Report why a plugin cannot serve the study; return what it finds strange."""
+        plugin = None if section is None else section.settings()
+        if section is None or not isinstance(plugin, StudyPlugin):
+            return []
+        written = self._raw.get(where)
+        for refusal in plugin.refusals(space, objectives):
+            is_written = isinstance(written, dict) and refusal.field in written
+            loc = (where, refusal.field) if is_written or refusal.field == "name" else (where,)
+            self._problems.add(loc, refusal.message, section.document.get(refusal.field))
+        return plugin.warnings(space, objectives)
 
     def _dataset(self) -> tuple[DatasetInfo | None, Section | None]:
         known = self._catalog.datasets
@@ -311,10 +348,35 @@ class _DefinitionReader:
             self._problems.add(("limits",), message, limits or None)
 
 
+def _crowding(sampler: Section, limits: Limits) -> list[str]:
+    """Return that a sampler that learns has too few results to learn from, if it has."""
+    plugin = sampler.settings()
+    n_trials, n_at_once = limits.max_trials, limits.max_concurrent_trials
+    if not isinstance(plugin, StudyPlugin) or not plugin.learns:
+        return []
+    if n_trials is None or n_at_once is None or 4 * n_at_once <= n_trials:
+        return []
+    return [
+        f"limits: with {n_at_once} of {n_trials} trials at once, {sampler.document['name']} "
+        "proposes many points before it knows what became of the others; "
+        f"it learns more with max_concurrent_trials: {max(1, n_trials // 4)}"
+    ]
+
+
 def _as(settings: type[S], section: Section) -> S:
     value = section.settings()
     assert isinstance(value, settings)  # noqa: S101 - the class it was read with
     return value
+
+
+def _batch_warning(space: SearchSpace, info: DatasetInfo, section: DatasetSection) -> list[str]:
+    n_examples = n_trained_on(info, section)
+    if n_examples is None or space.max_batch_size <= n_examples:
+        return []
+    return [
+        f"training.batch_size: {space.max_batch_size:,} is more than the {n_examples:,} examples "
+        "trained on; larger batches are cut to that"
+    ]
 
 
 def _early_stopping(training: SectionSpace) -> EarlyStopping | None:

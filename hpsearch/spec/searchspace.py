@@ -62,11 +62,19 @@ class SearchSpace:
     @property
     def max_epochs(self) -> int:
         """The highest number of epochs a trial may have."""
-        node = self.training.fields.get("epochs")
+        return self._highest("epochs")
+
+    @property
+    def max_batch_size(self) -> int:
+        """The largest batch a trial may ask for."""
+        return self._highest("batch_size")
+
+    def _highest(self, field: str) -> int:
+        node = self.training.fields.get(field)
         if isinstance(node, Constant):
             return int(node.value)
         if not isinstance(node, Parameter):
-            return Training().epochs
+            return int(getattr(Training(), field))
         if isinstance(node.domain, IntDomain):
             return node.domain.high
         return max(int(str(choice)) for choice in getattr(node.domain, "choices", ()))

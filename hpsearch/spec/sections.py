@@ -46,6 +46,11 @@ class DatasetInfo(Settings):
     n_outputs: int = Field(ge=1, description="classes, or target columns of a regression")
     has_test_split: bool
     description: str = ""
+    n_examples: int | None = Field(
+        None, ge=1, description="those the fractions apply to: without a test split of its own"
+    )
+    outputs: tuple[str, ...] = Field((), description="names of the classes or target columns")
+    stored: str | None = Field(None, description="key of uploaded arrays; null: a plugin's")
 
 
 class DatasetSection(Settings):
@@ -59,6 +64,22 @@ class DatasetSection(Settings):
     train_fraction: float = Field(1.0, gt=0, le=1)
     split_seed: int = Field(0, ge=0, lt=2**63)
     normalize: Literal["standard", "none"] = "standard"
+
+
+def share(n_examples: int, fraction: float) -> int:
+    """Return how many examples a fraction takes: one at least, and never all."""
+    return max(1, min(round(n_examples * fraction), n_examples - 1)) if n_examples > 1 else 0
+
+
+def n_trained_on(info: DatasetInfo, section: DatasetSection) -> int | None:
+    """Return the number of training examples a section leaves; None if it is not known."""
+    if info.n_examples is None:
+        return None
+    left = info.n_examples
+    if not info.has_test_split:
+        left -= share(left, 0.2 if section.test_fraction is None else section.test_fraction)
+    left -= share(left, section.validation_fraction)
+    return share(left, section.train_fraction) if section.train_fraction < 1 else left
 
 
 class EarlyStopping(Settings):

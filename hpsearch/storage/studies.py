@@ -10,9 +10,10 @@ from sqlalchemy import Row, Select, delete, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from hpsearch.errors import NameTaken, StudyNotFound
-from hpsearch.spec.sections import Direction
+from hpsearch.spec.sections import DatasetInfo, Direction
 from hpsearch.spec.states import StudyState
 from hpsearch.storage.database import Transaction, lock_study, now
+from hpsearch.storage.datasets import hold_dataset
 from hpsearch.storage.tables import (
     TRIAL_CHILDREN,
     attempts,
@@ -53,6 +54,8 @@ class StudyRecord:
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
+    dataset_name: str | None
+    dataset: dict[str, Any] | None
 
     @property
     def limits(self) -> dict[str, Any]:
@@ -75,6 +78,7 @@ def insert_study(
     directions: Sequence[Direction],
     definition: Mapping[str, Any],
     warnings: Sequence[str],
+    uploaded: DatasetInfo | None,
     owner: str,
     idempotency_key: str | None,
     idempotency_sha256: str | None,
@@ -83,8 +87,11 @@ def insert_study(
 
     Raises:
         NameTaken: Optuna or we have a study of this name.
+        DatasetNotFound: The uploaded data set is gone.
     """
     at = now(tx)
+    if uploaded is not None:
+        hold_dataset(tx, uploaded)
     try:
         with tx.begin_nested():
             study_id = tx.execute(
@@ -110,6 +117,8 @@ def insert_study(
             name=name,
             definition=definition,
             warnings=list(warnings),
+            dataset_name=None if uploaded is None else uploaded.name,
+            dataset=None if uploaded is None else uploaded.model_dump(mode="json"),
             state=StudyState.ACTIVE,
             owner=owner,
             revision=1,

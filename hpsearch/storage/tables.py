@@ -56,6 +56,25 @@ metadata = MetaData(
     }
 )
 
+datasets = Table(
+    "hpsearch_datasets",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    # names the folder of its arrays; another upload of the name never finds old ones
+    Column("key", String(36), nullable=False, unique=True),
+    Column("info", Json, nullable=False),
+    Column("columns", Json, nullable=False),
+    Column("warnings", Json, nullable=False),
+    Column("media_type", String(64), nullable=False),
+    # of the file as it came
+    Column("sha256", String(64), nullable=False),
+    Column("n_bytes", BigInteger, nullable=False),
+    Column("asked_target", Text),
+    Column("asked_task", String(16)),
+    Column("owner", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
 studies = Table(
     "hpsearch_studies",
     metadata,
@@ -81,6 +100,9 @@ studies = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
+    # an uploaded data set: the reference keeps it from being deleted, the facts never change
+    Column("dataset_name", String(63), ForeignKey(datasets.c.name), index=True),
+    Column("dataset", Json),
     UniqueConstraint("owner", "idempotency_key"),
 )
 
@@ -115,6 +137,8 @@ trials = Table(
     # seconds RUNNING in attempts that are over
     Column("running_s", Float, nullable=False),
     Column("test", Metrics),
+    # examples of the test split by true and by predicted class
+    Column("confusion", Json),
     Column("failure_kind", String(16)),
     Column("failure_message", Text),
     Column("pruned", Json),
@@ -190,4 +214,15 @@ tokens = Table(
     Column("owner", String(64), nullable=False),
     Column("scope", String(16), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+)
+
+notices = Table(
+    "hpsearch_notices",
+    metadata,
+    # one for each end of a study: one that goes on ends again
+    Column("study_uuid", String(36), primary_key=True),
+    Column("finished_at", UtcDateTime, primary_key=True),
+    Column("n_tries", Integer, nullable=False),
+    # when to try again; null: it was sent, or given up
+    Column("next_try_at", UtcDateTime),
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 from hpsearch.catalog import installed_catalog
 from hpsearch.spec.definition import Definition, parse_definition
+from hpsearch.spec.sections import DatasetInfo
 from hpsearch.storage.studies import StudyRecord
 
 _MAX_CACHED = 256
@@ -26,7 +27,10 @@ def compiled(study: StudyRecord) -> Definition:
         if definition is not None and document == study.definition:
             _cache.move_to_end(study.uuid)
             return definition
-    definition = parse_definition(study.definition, installed_catalog())
+    catalog = installed_catalog()
+    if study.dataset is not None:  # an upload, as it was and is: it stays while a study needs it
+        catalog = catalog.with_datasets([DatasetInfo.model_validate(study.dataset)])
+    definition = parse_definition(study.definition, catalog)
     with _lock:
         _cache[study.uuid] = (study.definition, definition)
         while len(_cache) > _MAX_CACHED:

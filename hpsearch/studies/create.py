@@ -34,6 +34,7 @@ def create_study(
 
     Raises:
         NameTaken: Another study has the name.
+        DatasetNotFound: Its uploaded data set was deleted a moment ago.
         KeyReused: The key came with another body.
     """
     try:
@@ -49,6 +50,7 @@ def create_study(
                 directions=[objective.direction for objective in definition.objectives],
                 definition=definition.document,
                 warnings=definition.warnings,
+                uploaded=definition.data if definition.data.stored else None,
                 owner=owner,
                 idempotency_key=idempotency_key,
                 idempotency_sha256=body_sha256,
