@@ -24,7 +24,8 @@ SAFE_HEADERS = {
 }
 """Sent with every answer that does not say otherwise."""
 
-QUIET_PATHS = frozenset({"/healthz", "/readyz"})  # probed every few seconds
+ORDINARY = range(200, 400)  # of a GET: pages and clients look every second
+PROBED_PATHS = frozenset({"/healthz", "/readyz"})  # every few seconds, also while down
 
 
 class Envelope:
@@ -54,7 +55,8 @@ class Envelope:
                 log.debug("client_disconnected", path=scope["path"])
             except Exception as error:
                 await self._fail(error, inner, receive, answer)
-            level = log.debug if scope["path"] in QUIET_PATHS else log.info
+            is_ordinary = inner["method"] == "GET" and answer.status in ORDINARY
+            level = log.debug if is_ordinary or scope["path"] in PROBED_PATHS else log.info
             # never the query: /login has the token in it
             level(
                 "request_answered",

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -10,10 +11,12 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 _PACKAGE = "hpsearch.api.pages"
+_CODE = re.compile(r"`([^`]+)`")
+_EMPHASIS = re.compile(r"\*(\w+)\*")
 
 
 def render_page(
@@ -64,6 +67,12 @@ def moment(at: datetime | None) -> str:
     return "–" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def prose(text: str) -> Markup:
+    """Return a description's text with its `code` and *emphasis* as such."""
+    marked = _CODE.sub(r"<code>\1</code>", str(escape(text)))
+    return Markup(_EMPHASIS.sub(r"<em>\1</em>", marked))  # noqa: S704 - escaped above
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -73,7 +82,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, duration=duration, moment=moment)
+    environment.filters.update(number=number, duration=duration, moment=moment, prose=prose)
     environment.globals["style"] = Markup(_style())  # noqa: S704 - our own file
     return environment
 
