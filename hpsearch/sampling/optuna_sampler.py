@@ -9,6 +9,8 @@ from optuna.samplers import BaseSampler
 
 from hpsearch.sampling.base import SampledPoint, Sampler, SampleRequest
 from hpsearch.sampling.overlay import STUDY_NAME, OverlayStorage
+from hpsearch.spec.plugins import Refusal
+from hpsearch.spec.searchspace import SearchSpace
 from hpsearch.spec.space import Domain, FloatDomain, IntDomain, ParameterValue
 
 
@@ -26,24 +28,40 @@ class OptunaSampler(Sampler):
         workers would propose every point twice. Earlier trials of the claim are RUNNING when
         the next is asked.
         """
-        storage = OverlayStorage(request.directions, request.history(), request.trials)
+        storage = OverlayStorage(
+            request.directions, request.history(), request.trials, request.study_attrs()
+        )
         study = optuna.load_study(study_name=STUDY_NAME, storage=storage)
         points = {}
         for reserved in request.trials:
             study.sampler = self.build(
-                trial_seed(request.seed, reserved.number),
+                trial_seed(request.seed, reserved.number, reserved.n_refused),
                 is_conditional=request.space.is_conditional,
             )
             asked = study.ask()
             request.space.suggest(_suggest_from(asked))
             drawn = storage.trial(reserved.trial_id)
-            points[reserved.number] = SampledPoint(dict(drawn.params), dict(drawn.system_attrs))
+            points[reserved.number] = SampledPoint(
+                dict(drawn.params), storage.new_attrs(reserved.trial_id), storage.new_study_attrs
+            )
         return points
 
 
-def trial_seed(study_seed: int, number: int) -> int:
+def refuse_conditional(name: str, space: SearchSpace) -> list[Refusal]:
+    """Return that a sampler needs every parameter at every point, if the space is conditional."""
+    if not space.is_conditional:
+        return []
+    message = (
+        f"{name} cannot search a conditional space: it needs every parameter at every point; "
+        "use tpe or random, or a study for each branch"
+    )
+    return [Refusal("name", message)]
+
+
+def trial_seed(study_seed: int, number: int, n_refused: int = 0) -> int:
     """Return 32 bits for one trial's generator, independent between trials and studies."""
-    digest = hashlib.blake2b(f"{study_seed}:{number}".encode(), digest_size=4).digest()
+    text = f"{study_seed}:{number}" + (f":{n_refused}" if n_refused else "")
+    digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
     return int.from_bytes(digest)
 
 

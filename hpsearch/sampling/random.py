@@ -5,28 +5,28 @@ from typing import Literal
 
 import numpy as np
 
-from hpsearch.sampling.base import REGISTRY, SampledPoint, Sampler, SampleRequest
+from hpsearch.sampling.base import REGISTRY, IndexedSampler, ReservedTrial
+from hpsearch.spec.searchspace import SearchSpace
 from hpsearch.spec.space import Domain, FloatDomain, IntDomain, ParameterValue
 
 
 @REGISTRY.register("random")
-class RandomSampler(Sampler):
+class RandomSampler(IndexedSampler):
     """Uniform in each range, in its logarithm where the range is log.
 
-    The same study draws the same points whatever is killed and however many workers there are.
     Source: Bergstra and Bengio, Random Search for Hyper-Parameter Optimization, JMLR 2012.
     """
 
     name: Literal["random"] = "random"
 
-    def sample(self, request: SampleRequest) -> dict[int, SampledPoint]:
-        """Return a point for every reserved trial, by trial number."""
-        return {
-            trial.number: SampledPoint(
-                request.space.suggest(PointDraw(request.seed, trial.sample_index))
-            )
-            for trial in request.trials
-        }
+    def point(
+        self,
+        space: SearchSpace,  # noqa: ARG002 - the interface
+        seed: int,
+        trial: ReservedTrial,
+    ) -> "PointDraw":
+        """Return what answers for the parameters of one point."""
+        return PointDraw(seed, trial.sample_index, trial.n_refused)
 
 
 class PointDraw:
@@ -35,10 +35,12 @@ class PointDraw:
     Args:
         seed: The study's seed.
         sample_index: Which point of the study.
+        n_refused: How many points of this index came before.
     """
 
-    def __init__(self, seed: int, sample_index: int) -> None:
-        self._rng = np.random.default_rng(np.random.SeedSequence((seed, sample_index)))
+    def __init__(self, seed: int, sample_index: int, n_refused: int = 0) -> None:
+        entropy = (seed, sample_index, n_refused) if n_refused else (seed, sample_index)
+        self._rng = np.random.default_rng(np.random.SeedSequence(entropy))
 
     def __call__(self, _name: str, domain: Domain) -> ParameterValue:
         """Return the next value of the point."""

@@ -1,7 +1,7 @@
 """Model the good and the bad points seen so far, and propose where good is likelier."""
 
 import warnings
-from typing import Literal
+from typing import ClassVar, Literal
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, TPESampler
@@ -19,6 +19,7 @@ class Tpe(OptunaSampler):
     """
 
     name: Literal["tpe"] = "tpe"
+    learns: ClassVar[bool] = True
     n_startup_trials: int = Field(10, ge=0, description="random points before the model begins")
     n_ei_candidates: int = Field(24, ge=1, le=10_000, description="candidates per proposal")
     multivariate: bool = Field(True, description="model parameters jointly")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from hpsearch.spec.fields import Settings
 from hpsearch.spec.searchspace import SearchSpace
@@ -23,6 +24,9 @@ class Refusal:
 
 class StudyPlugin(Settings):
     """A plugin that serves a whole study, and may be unable to."""
+
+    learns: ClassVar[bool] = False
+    """Whether its points depend on the results of earlier ones."""
 
     def refusals(
         self,

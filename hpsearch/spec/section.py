@@ -175,6 +175,8 @@ class SectionReader:
         node = ValueReader(kind, self._problems).read(
             written.value, written.loc, written.prefix + kind.name
         )
+        if isinstance(node, Constant) and isinstance(written.value, dict):
+            documents[kind.name] = node.value  # an object gets its own defaults
         if path in DEFAULT_ONLY and node is not None and node != Constant(kind.default):
             msg = f"not yet supported, except for {show(kind.default)}"
             self._problems.add(written.loc, msg, written.value)

@@ -14,18 +14,6 @@ NOT_YET = frozenset(
         "model.cell",
         "model.steps",
         "optimizer.schedule",
-        "sampler.name=gp",
-        "sampler.name=cmaes",
-        "sampler.name=qmc",
-        "sampler.name=grid",
-        "sampler.name=nsgaii",
-        "sampler.on_duplicate",
-        "pruner.name=median",
-        "pruner.name=percentile",
-        "pruner.name=successive_halving",
-        "pruner.name=hyperband",
-        "pruner.name=patient",
-        "pruner.name=threshold",
     }
 )
 """``section.field`` or ``section.field=value``."""

@@ -227,7 +227,7 @@ class ValueReader:
                 f"cannot be searched: it is the same for every trial; "
                 f"write {self._kind.expectation}"
             )
-        return f"must be {self._kind.expectation}, got {show(raw)}"
+        return self._kind.complaint(raw) or f"must be {self._kind.expectation}, got {show(raw)}"
 
 
 def _is_number(value: Any) -> bool:

@@ -131,8 +131,6 @@ def test_a_regression_parses_once_its_data_set_exists() -> None:
         ("model: {family: mlp, batch_norm: true}", ("model", "batch_norm")),
         ("optimizer: {name: sgd, schedule: {name: cosine}}", ("optimizer", "schedule")),
         ("training: {label_smoothing: 0.1}", ("training", "label_smoothing")),
-        ("sampler: {name: nsgaii, population_size: 24}", ("sampler", "name")),
-        ("pruner: {name: percentile, percentile: 25}", ("pruner", "name")),
     ],
 )
 def test_what_comes_later_is_said_to_come_later(section: str, loc: tuple[str, ...]) -> None:

@@ -290,8 +290,6 @@ def test_what_the_contract_names_and_this_version_cannot_do_is_said_so(errors: E
         model: {choices: [{family: mlp, batch_norm: true}, {family: recurrent, label: r}]}
         optimizer: {name: sgd, schedule: {name: cosine}}
         training: {label_smoothing: {low: 0, high: 0.1}}
-        sampler: {name: grid}
-        pruner: {name: hyperband}
         """
     )
     assert messages == {
@@ -300,8 +298,6 @@ def test_what_the_contract_names_and_this_version_cannot_do_is_said_so(errors: E
         "model.choices.1.family": "recurrent is not yet supported; choose loop or mlp",
         "optimizer.schedule": "not yet supported",
         "training.label_smoothing": "not yet supported, except for 0.0",
-        "sampler.name": "grid is not yet supported; choose random or tpe",
-        "pruner.name": "hyperband is not yet supported; choose none or threshold",
     }
 
 
