@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     )
     lease_s: float = Field(30.0, gt=0, le=3600, description="life of a lease without renewal, s")
     turn_s: float = Field(60.0, gt=0, le=86_400, description="time slice of a turn, s")
+    checkpoint_s: float = Field(
+        60.0, gt=0, le=86_400, description="time between two checkpoints of running trials, s"
+    )
     max_dataset_mb: int = Field(1024, ge=1, description="largest data set upload, MB")
     max_definition_kb: int = Field(1024, ge=1, description="largest study definition, kB")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(

@@ -10,7 +10,8 @@ from hpsearch.datasets.base import REGISTRY as DATASETS
 from hpsearch.datasets.splits import Splits, split
 from hpsearch.errors import DatasetUnavailable, TrialFailed
 from hpsearch.logs import get_logger
-from hpsearch.session import Session, TurnSummary
+from hpsearch.session.run import Session, TurnSummary
+from hpsearch.session.states import StateCache
 from hpsearch.spec.definition import Definition
 from hpsearch.spec.sections import DatasetSection
 from hpsearch.spec.states import StateReason
@@ -40,6 +41,7 @@ class TurnRunner:
         artifacts_dir: Where checkpoints and models go.
         lease_s: Life of a lease.
         turn_s: Time slice after which another study may be owed more.
+        checkpoint_s: Time between two checkpoints of running trials.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class TurnRunner:
         artifacts_dir: Path,
         lease_s: float,
         turn_s: float,
+        checkpoint_s: float = 60.0,
     ) -> None:
         self._database = database
         self._worker = worker
@@ -60,6 +63,8 @@ class TurnRunner:
         self._artifacts_dir = artifacts_dir
         self._lease_s = lease_s
         self._turn_s = turn_s
+        self._checkpoint_s = checkpoint_s
+        self._states = StateCache()
         self._splits: OrderedDict[DatasetSection, Splits] = OrderedDict()
         self._last_touch = -math.inf
 
@@ -105,7 +110,9 @@ class TurnRunner:
             definition,
             claimant,
             turn_s=self._turn_s,
+            checkpoint_s=self._checkpoint_s,
             artifacts_dir=self._artifacts_dir,
+            states=self._states,
             interrupted=interrupted,
             progress=progress,
         )

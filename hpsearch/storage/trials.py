@@ -91,6 +91,7 @@ class TrialRecord:
     device_seconds: float
     running_s: float
     test: dict[str, float] | None
+    confusion: Any
     failure: Failure | None
     pruned: Pruned | None
     checkpoint: dict[str, Any] | None

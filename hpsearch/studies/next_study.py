@@ -28,6 +28,13 @@ def next_study(database: Database, device: str, mine: str | None = None) -> Stud
         return most_owed(tx, owed)
 
 
+def has_suspects(database: Database, uuid: str) -> bool:
+    """Return whether a study has WAITING trials that only run among themselves."""
+    with database.read() as tx:
+        study = studies.find_study(tx, uuid)
+        return study is not None and bool(trials.suspects(tx, study.study_id))
+
+
 def most_owed(tx: Transaction, found: Iterable[StudyRecord]) -> StudyRecord | None:
     """Return which of these studies the workers owe most."""
     times = owners.virtual_times(tx)

@@ -38,12 +38,17 @@ class HandBack:
     checkpoint: Mapping[str, Any] | None = None
 
 
-def hand_back(database: Database, uuid: str, lanes: Sequence[HandBack]) -> None:
-    """Put trials back to WAITING; it costs them no attempt. Lanes already fenced are ignored."""
+def hand_back(database: Database, uuid: str, lanes: Sequence[HandBack]) -> list[int]:
+    """Put trials back to WAITING; it costs them no attempt. Lanes already fenced are ignored.
+
+    Returns:
+        The numbers of the trials whose checkpoint is recorded now. One of epochs that are not
+        recorded themselves is passed over: going on from there would leave a hole.
+    """
     with database.write() as tx:
         study = studies.lock_by_uuid(tx, uuid)
         if study is None or not lanes:
-            return
+            return []
         known = attempts.by_tokens(tx, study.study_id, [lane.token for lane in lanes])
         live = {
             known[lane.token].trial_id: lane
@@ -51,21 +56,24 @@ def hand_back(database: Database, uuid: str, lanes: Sequence[HandBack]) -> None:
             if lane.token in known and known[lane.token].state is AttemptState.RUNNING
         }
         if not live:
-            return
+            return []
         at, revision = now(tx), studies.raise_revision(tx, study)
         records = trials.by_numbers(tx, study.study_id, [lane.number for lane in live.values()])
-        used_s = 0.0
+        used_s, saved = 0.0, []
         for record in records:
             lane = live[record.trial_id]
             attempt = known[lane.token]
             used_s += _record_usage(tx, study, record, attempt, lane.device_seconds)
-            checkpoint = lane.checkpoint if _is_usable(record, lane.checkpoint) else None
-            checkpoint = checkpoint or record.checkpoint
+            checkpoint: Mapping[str, Any] | None = record.checkpoint
+            if _is_usable(record, lane.checkpoint):
+                checkpoint = lane.checkpoint
+                saved.append(record.number)
             _requeue(tx, study, record, attempt, AttemptState.PREEMPTED, checkpoint, revision, at)
         callers = {known[lane.token].worker for lane in live.values()}
         attempts.count_packs(tx, study.study_id, callers)
         settle(tx, study)
         owners.charge(tx, study.owner, used_s)
+        return saved
 
 
 def record_checkpoints(

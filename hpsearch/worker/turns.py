@@ -10,7 +10,7 @@ from hpsearch.storage.schema import is_current
 from hpsearch.studies.recover import worker_lost
 from hpsearch.turn import TurnRunner
 
-POOL_SIZE = 3  # the turn, its lease thread and its sampler
+POOL_SIZE = 4  # the turn, its lease thread, its sampler and its checkpoints
 
 
 class DatabaseRunner:
@@ -64,5 +64,6 @@ def make_runner(settings: Settings, worker: str, device: str) -> DatabaseRunner:
         artifacts_dir=settings.resolved_artifacts_dir,
         lease_s=settings.lease_s,
         turn_s=settings.turn_s,
+        checkpoint_s=settings.checkpoint_s,
     )
     return DatabaseRunner(database, worker, turns)

@@ -200,7 +200,7 @@ def test_an_engine_that_breaks_costs_attempts_and_ends(
         raise ZeroDivisionError("no engine")
 
     stored(database, **{**SMALL, "limits": {"max_trials": 1, "max_attempts": 2}})
-    monkeypatch.setattr("hpsearch.session.Session._lane_spec", broken)
+    monkeypatch.setattr("hpsearch.session.run.LaneSpec", broken)
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             make_runner().run(None, never)
@@ -214,7 +214,7 @@ def test_an_engine_that_breaks_costs_attempts_and_ends(
 def test_training_goes_on_while_the_database_is_away(
     database: Database, make_runner: Callable[..., TurnRunner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hpsearch import session
+    from hpsearch.session import run as session
 
     stored(database, "undisturbed", **SMALL)
     make_runner().run(None, never)

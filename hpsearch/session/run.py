@@ -4,27 +4,25 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from uuid import uuid4
 
 from hpsearch.errors import ServiceDown
 from hpsearch.logs import get_logger
+from hpsearch.session.checkpoints import Checkpoints
+from hpsearch.session.claims import Admission, Claims
+from hpsearch.session.states import StateCache
 from hpsearch.spec.definition import Definition
-from hpsearch.spec.states import FailureKind, StateReason, TrialState
+from hpsearch.spec.states import FailureKind, TrialState
 from hpsearch.storage import workers
 from hpsearch.storage.database import Database, now
 from hpsearch.storage.history import History
 from hpsearch.storage.studies import StudyRecord
-from hpsearch.studies.claim import Claimant, ClaimedTrial, claim
-from hpsearch.studies.fail import fail_study
-from hpsearch.studies.next_study import next_study
+from hpsearch.studies.claim import Claimant, ClaimedTrial
+from hpsearch.studies.next_study import has_suspects, next_study
 from hpsearch.studies.recover import HandBack, hand_back, renew_leases
 from hpsearch.studies.report import Decision, Ending, TrialReport, Verdict, report
-from hpsearch.training.checkpoint import load_state, save_state
 from hpsearch.training.lanes import (
     Boundary,
     HandedBack,
@@ -39,9 +37,10 @@ from hpsearch.training.lanes import (
 log = get_logger(__name__)
 
 QUICK_CLAIM_S = 0.05  # how long a running pack may wait for a claim; longer ones join later
-CLAIM_AGAIN_S = 1.0  # after a claim that found nothing
 STALLED_AFTER_S = 60.0  # no progress for this long in training: leases are no longer renewed
 LOADING_LIMIT_S = 600.0  # the same while data is loaded, code compiled, points sampled
+MAX_UNSENT_EPOCHS = 10_000  # kept while the database is away; then the training waits for it
+LAST_WORDS_S = 3.0  # a trainer that is told to leave has 7 s
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,9 @@ class Session:
         claimant: Claimant,
         *,
         turn_s: float,
+        checkpoint_s: float,
         artifacts_dir: Path,
+        states: StateCache,
         interrupted: Callable[[], bool],
         progress: Callable[[], None],
     ) -> None:
@@ -79,18 +80,17 @@ class Session:
         self._definition = definition
         self._claimant = claimant
         self._turn_s = turn_s
-        self._folder = artifacts_dir / study.uuid
         self._interrupted = interrupted
         self._progress = progress
-        # one each, because the sampler reads in a thread of its own
-        self._sampling_history = History(study.study_id)
-        self._pruning_history = History(study.study_id)
+        self._checkpoints = Checkpoints(database, study.uuid, artifacts_dir, checkpoint_s, states)
+        self._claims = Claims(database, study, claimant, self._checkpoints.load)
+        self._history = History(study.study_id)
         self._live: dict[int, ClaimedTrial] = {}
+        self._advanced: set[int] = set()  # lanes with an epoch in this turn
+        self._ended: set[int] = set()
         self._unsent: dict[int, TrialReport] = {}
-        self._claiming: Future[list[ClaimedTrial]] | None = None
-        self._sampling_thread = ThreadPoolExecutor(1, thread_name_prefix="sampler")
-        self._claim_again_at = -math.inf
         self._slice_ends = time.monotonic() + turn_s
+        self._is_leaving = False
         self._progress_at = time.monotonic()
         self._stalls_after_s = LOADING_LIMIT_S
         self._n_epochs = 0
@@ -112,31 +112,41 @@ class Session:
         self._stalls_after_s = LOADING_LIMIT_S
         for lane in boundary.reports:
             self._queue(lane)
-        decisions = self._send(wait=boundary.n_live == 0)
-        drop, back = self._apply(decisions)
-        if self._interrupted() or self._should_yield():
-            return Reply(drop=drop, hand_back=back, hand_back_all=True)
-        self._progress()  # sampling may take its time
-        n_leaving = len(drop) + len(back)
-        admitted = self._claim(
-            boundary.n_free + n_leaving, is_idle=boundary.n_live - n_leaving <= 0
-        )
-        return Reply(drop=drop, hand_back=back, admit=tuple(map(self._lane_spec, admitted)))
+        drop, finish, is_over = self._apply(self._send(wait=boundary.n_live == 0))
+        if is_over or self._interrupted() or self._should_leave():
+            return Reply(drop=drop, finish=finish, hand_back_all=True)
+        if self._checkpoints.is_due() and not self._unsent:
+            self._save_running(boundary.state_of)
+        n_leaving = len(drop - self._ended)  # the others have left the engine by themselves
+        is_idle = boundary.n_live <= n_leaving
+        admitted = self._claim(boundary.n_free + n_leaving, is_idle=is_idle)
+        specs = tuple(LaneSpec(trial.number, trial.config, state) for trial, state in admitted)
+        return Reply(drop=drop, finish=finish, admit=specs)
 
     def hand_back(self, lanes: tuple[HandedBack, ...]) -> None:
         """Put unfinished lanes back to WAITING, each with a checkpoint of its last epoch."""
-        self._send(wait=False)
-        self._collect_claim(timeout_s=None)
+        self._admitted(self._claims.collect(timeout_s=None))
         returned = {lane.number: lane for lane in lanes}
         backs = []
         for number, trial in self._live.items():
             lane = returned.get(number)
             checkpoint = None
             if lane is not None and lane.state is not None:
-                checkpoint = self._save(trial, lane.state)
+                checkpoint = self._checkpoints.save(trial, lane.state)
             spent = 0.0 if lane is None else lane.device_seconds
             backs.append(HandBack(number, trial.token, spent, checkpoint))
-        hand_back(self._database, self._study.uuid, backs)
+        until = time.monotonic() + LAST_WORDS_S
+        while True:
+            try:
+                self._send(wait=False)
+                saved = hand_back(self._database, self._study.uuid, backs)
+                break
+            except ServiceDown:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+        paths = {back.number: back.checkpoint["path"] for back in backs if back.checkpoint}
+        self._checkpoints.keep_only({number: paths[number] for number in saved})
         self._live.clear()
 
     @contextmanager
@@ -160,7 +170,8 @@ class Session:
 
     def close(self) -> None:
         """Leave no thread behind."""
-        self._sampling_thread.shutdown(wait=True)
+        self._claims.close()
+        self._checkpoints.close()
 
     def _renew(self) -> None:
         if time.monotonic() - self._progress_at > self._stalls_after_s:
@@ -168,7 +179,13 @@ class Session:
             return
         tokens = [trial.token for trial in list(self._live.values())]
         try:
-            renew_leases(self._database, self._study.uuid, tokens, self._claimant.lease_s)
+            renew_leases(
+                self._database,
+                self._study.uuid,
+                tokens,
+                self._claimant.lease_s,
+                self._claims.claim_id,
+            )
             with self._database.write() as tx:
                 workers.touch(
                     tx,
@@ -191,6 +208,8 @@ class Session:
             n_parameters=lane.n_parameters,
             end=None if lane.end is None else self._ending(trial, lane.end),
         )
+        if lane.end is not None:
+            self._ended.add(lane.number)
         old = self._unsent.get(lane.number)
         if old is not None:
             new = replace(new, epochs={**old.epochs, **new.epochs})
@@ -206,93 +225,78 @@ class Session:
                     self._study.uuid,
                     list(self._unsent.values()),
                     lease_s=self._claimant.lease_s,
-                    history=self._pruning_history,
+                    history=self._history,
                 )
             except ServiceDown as error:
-                log.warning("report_delayed", n_lanes=len(self._unsent), error=str(error))
-                if not wait or self._interrupted():
+                n_epochs = sum(len(item.epochs) for item in self._unsent.values())
+                log.warning("report_delayed", n_epochs=n_epochs, error=str(error))
+                if not (wait or n_epochs > MAX_UNSENT_EPOCHS) or self.is_interrupted():
                     return {}
                 time.sleep(pause_s)
                 pause_s = min(5.0, pause_s * 2)
                 continue
             self._n_epochs += sum(len(item.epochs) for item in self._unsent.values())
+            self._advanced |= {item.number for item in self._unsent.values() if item.epochs}
             self._unsent.clear()
             return decisions
         return {}
 
-    def _apply(self, decisions: Mapping[int, Decision]) -> tuple[frozenset[int], frozenset[int]]:
-        drop, back = set(), set()
+    def _apply(
+        self, decisions: Mapping[int, Decision]
+    ) -> tuple[frozenset[int], frozenset[int], bool]:
+        """Return which lanes to drop, which to finish, and whether all are wanted back."""
+        drop, finish, is_over = set(), set(), False
         for number, decision in decisions.items():
-            if decision.verdict is Verdict.RECORDED:
-                self._live.pop(number, None)
-                self._n_ended += 1
+            if decision.verdict is Verdict.FINISH:
+                finish.add(number)
             elif decision.verdict is Verdict.HAND_BACK:
-                back.add(number)
+                is_over = True
             elif decision.verdict is not Verdict.CONTINUE:
                 self._live.pop(number, None)
                 drop.add(number)
-                self._n_ended += decision.verdict is not Verdict.FENCED
-        return frozenset(drop), frozenset(back)
+        ended = {n for n in drop if decisions[n].verdict is not Verdict.FENCED}
+        self._n_ended += len(ended)
+        self._checkpoints.discard(ended)
+        return frozenset(drop), frozenset(finish), is_over
 
-    def _should_yield(self) -> bool:
-        """Return whether another study is owed more, once the slice is over."""
-        if time.monotonic() < self._slice_ends:
-            return False
+    def _should_leave(self) -> bool:
+        """Return whether others are owed more, once the slice is over and every lane advanced."""
+        if not self._is_leaving:
+            if time.monotonic() < self._slice_ends:
+                return False
+            self._slice_ends = time.monotonic() + self._turn_s
+            self._is_leaving = self._is_owed_less()
+        return self._is_leaving and self._live.keys() <= self._advanced
+
+    def _is_owed_less(self) -> bool:
+        uuid = self._study.uuid
         try:
-            other = next_study(self._database, self._claimant.device)
+            owed = next_study(self._database, self._claimant.device, mine=uuid)
+            if owed is not None and owed.uuid != uuid:
+                return True
+            # suspects are for a worker that trains nothing else
+            return has_suspects(self._database, uuid)
         except ServiceDown:
             return False
-        self._slice_ends = time.monotonic() + self._turn_s
-        return other is not None and other.uuid != self._study.uuid
 
-    def _claim(self, n: int, *, is_idle: bool) -> list[ClaimedTrial]:
-        if self._claiming is None:
-            if n <= 0 or (time.monotonic() < self._claim_again_at and not is_idle):
-                return []
-            self._claiming = self._sampling_thread.submit(
-                claim,
-                self._database,
-                self._study.uuid,
-                n,
-                str(uuid4()),
-                self._claimant,
-                self._sampling_history,
-            )
-        return self._collect_claim(timeout_s=None if is_idle else QUICK_CLAIM_S)
+    def _claim(self, n: int, *, is_idle: bool) -> list[Admission]:
+        if not self._is_leaving:
+            self._claims.ask(n, is_idle=is_idle)
+        return self._admitted(self._claims.collect(None if is_idle else QUICK_CLAIM_S))
 
-    def _collect_claim(self, timeout_s: float | None) -> list[ClaimedTrial]:
-        if self._claiming is None:
-            return []
-        try:
-            claimed = self._claiming.result(timeout_s)
-        except NotYet:
-            return []
-        except ServiceDown as error:
-            log.warning("claim_failed", error=str(error))
-            claimed = []
-        except Exception as error:
-            log.exception("sampling_failed", study=self._study.name)
-            fail_study(
-                self._database,
-                self._study.uuid,
-                StateReason.INTERNAL,
-                f"the sampler failed: {type(error).__name__}: {error}",
-            )
-            claimed = []
-        self._claiming = None
-        if not claimed:
-            self._claim_again_at = time.monotonic() + CLAIM_AGAIN_S
-        self._live.update({trial.number: trial for trial in claimed})
+    def _admitted(self, claimed: list[Admission]) -> list[Admission]:
+        self._live.update({trial.number: trial for trial, _ in claimed})
+        self._advanced -= {trial.number for trial, _ in claimed}
+        self._ended -= {trial.number for trial, _ in claimed}
         return claimed
 
-    def _lane_spec(self, trial: ClaimedTrial) -> LaneSpec:
-        resume = None
-        if trial.checkpoint is not None:
-            resume = load_state(self._folder.parent / trial.checkpoint["path"])
-            if resume is None or resume.epoch != trial.checkpoint["epoch"]:
-                log.warning("checkpoint_unusable", number=trial.number)
-                resume = None
-        return LaneSpec(trial.number, trial.config, resume)
+    def _save_running(self, state_of: Callable[[int], LaneState | None]) -> None:
+        lanes = {}
+        for number, trial in self._live.items():
+            state = state_of(number)
+            if state is not None:
+                lanes[trial.token] = (trial, state)
+        self._checkpoints.save_running(lanes)
 
     def _ending(self, trial: ClaimedTrial, end: LaneEnd) -> Ending:
         if end.outcome is LaneOutcome.FAILED:
@@ -304,7 +308,8 @@ class Session:
             message = "an objective was not finite in any epoch"
             return Ending(TrialState.FAIL, failure=(FailureKind.DIVERGED, message))
         if end.weights is not None:
-            self._save_model(trial, LaneState(end.best_epoch or 0, end.weights, {}))
+            state = LaneState(end.best_epoch or 0, end.weights, {})
+            self._checkpoints.save_model(trial, state)
         return Ending(
             TrialState.COMPLETE,
             best_epoch=end.best_epoch,
@@ -312,21 +317,3 @@ class Session:
             test=end.test,
             stopped_early=end.stopped_early,
         )
-
-    def _save_model(self, trial: ClaimedTrial, state: LaneState) -> None:
-        """Save the weights of the best epoch; a full disk costs the model, not the result."""
-        try:
-            save_state(self._folder / str(trial.number) / "model.safetensors", state)
-        except OSError as error:
-            log.error("model_not_saved", number=trial.number, error=str(error))
-
-    def _save(self, trial: ClaimedTrial, state: LaneState) -> dict[str, object] | None:
-        """Save a lane's state; a trial whose file cannot be written starts again."""
-        path = self._folder / str(trial.number) / f"attempt-{trial.attempt}.safetensors"
-        try:
-            save_state(path, state)
-        except OSError as error:
-            log.warning("checkpoint_not_saved", number=trial.number, error=str(error))
-            return None
-        relative = path.relative_to(self._folder.parent)
-        return {"path": str(relative), "epoch": state.epoch}

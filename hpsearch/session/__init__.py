@@ -1,0 +1,1 @@
+"""One run of the engine on one study: claims, reports, checkpoints and leases around it."""
