@@ -104,13 +104,7 @@ class IndexedSampler(Sampler):
         """Return a point for every reserved trial, by trial number."""
         return {
             trial.number: SampledPoint(
-                request.space.suggest(
-                    _fixing(trial.fixed or {}, self.point(request.space, request.seed, trial))
-                )
+                request.space.suggest(self.point(request.space, request.seed, trial))
             )
             for trial in request.trials
         }
-
-
-def _fixing(fixed: Mapping[str, ParameterValue], draw: Draw) -> Draw:
-    return lambda name, domain: fixed[name] if name in fixed else draw(name, domain)

@@ -38,7 +38,7 @@ class History:
     """
 
     def __init__(self, study_id: int) -> None:
-        self._study_id = study_id
+        self.study_id = study_id
         self._revision = 0
         self._trials: dict[int, FrozenTrial] = {}
 
@@ -65,7 +65,7 @@ class History:
                 optuna_trials.c.datetime_complete,
             )
             .select_from(trials.join(optuna_trials, trials.c.trial_id == optuna_trials.c.trial_id))
-            .where(trials.c.study_id == self._study_id, trials.c.revision > self._revision)
+            .where(trials.c.study_id == self.study_id, trials.c.revision > self._revision)
         )
         rows = tx.execute(query).all()
         if not rows:

@@ -1,5 +1,6 @@
 """Rows of studies: ours and Optuna's, written together."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -239,6 +240,25 @@ def add_usage(tx: Transaction, study: StudyRecord, device_seconds: float, weight
             virtual_time=studies.c.virtual_time + device_seconds / weight,
         )
     )
+
+
+def read_attrs(tx: Transaction, study_id: int) -> dict[str, Any]:
+    """Return Optuna's system attributes of a study: what samplers remember."""
+    attrs = optuna_study_system_attrs.c
+    query = select(attrs.key, attrs.value_json).where(attrs.study_id == study_id)
+    return {key: json.loads(value) for key, value in tx.execute(query)}
+
+
+def add_attrs(tx: Transaction, study: StudyRecord, attrs: Mapping[str, Any]) -> None:
+    """Write Optuna system attributes of a locked study; those there are stay as they are."""
+    known = read_attrs(tx, study.study_id) if attrs else {}
+    rows = [
+        {"study_id": study.study_id, "key": key, "value_json": json.dumps(value)}
+        for key, value in attrs.items()
+        if key not in known
+    ]
+    if rows:
+        tx.execute(insert(optuna_study_system_attrs), rows)
 
 
 def raise_revision(tx: Transaction, study: StudyRecord) -> int:

@@ -27,9 +27,11 @@ from hpsearch.storage.history import History
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialRecord
 from hpsearch.studies.compiled import compiled
-from hpsearch.studies.settle import Claimable, claimable
+from hpsearch.studies.exhaustion import points_left
+from hpsearch.studies.settle import Claimable, claimable, settle
 
 _USER_POINTS = 2**62
+MAX_REDRAWS = 10  # of a duplicate point; then it is taken
 IDLE_WITHIN_S = 30.0  # a worker not seen for a lease is not counted as free
 
 
@@ -106,13 +108,12 @@ def claim(
         return []
     definition = compiled(study)
     fresh = [reserved for reserved in reservations if reserved.params is None]
-    points = sample(database, definition, fresh, history or History(study.study_id))
-    accepted = record_params(database, study, definition, fresh, points)
+    drawn = _draw(database, study, definition, fresh, history or History(study.study_id))
     claimed = []
     for reserved in reservations:
         params = reserved.params
-        if params is None and reserved.number in accepted:
-            params = points[reserved.number].params
+        if params is None and reserved.number in drawn:
+            params = drawn[reserved.number].params
         if params is not None:
             claimed.append(
                 ClaimedTrial(
@@ -124,6 +125,38 @@ def claim(
                 )
             )
     return claimed
+
+
+def _draw(
+    database: Database,
+    study: StudyRecord,
+    definition: Definition,
+    fresh: Sequence[Reservation],
+    history: History,
+) -> dict[int, SampledPoint]:
+    """Sample and record points; return those accepted, by number.
+
+    With ``on_duplicate: resample`` a point the study has already is drawn anew, at most
+    ``MAX_REDRAWS`` times.
+    """
+    sampler, space = definition.sampler, definition.space
+    may_redraw = (
+        isinstance(sampler, Sampler)
+        and sampler.on_duplicate == "resample"
+        and not space.is_empty
+        and sampler.n_points(space) is None
+    )
+    drawn: dict[int, SampledPoint] = {}
+    left = list(fresh)
+    for n_refused in range(MAX_REDRAWS + 1 if may_redraw else 1):
+        if not left:
+            break
+        points = sample(database, definition, left, history, n_refused)
+        seen = history if may_redraw and n_refused < MAX_REDRAWS else None
+        accepted, refused = record_params(database, study, definition, left, points, seen)
+        drawn |= {number: points[number] for number in accepted}
+        left = [trial for trial in left if trial.number in refused]
+    return drawn
 
 
 def reserve(
@@ -155,6 +188,8 @@ def reserve(
         reserved += _start_new(tx, study, counts.total, n_new, revision, at)
         _lease(tx, study, reserved, claim_id, claimant, at)
         attempts.count_packs(tx, study.study_id, [claimant.worker])
+        if points_left(study) == n_new:
+            settle(tx, study)  # the last point of a grid is out
         return study, reserved
 
 
@@ -182,8 +217,17 @@ def sample(
     definition: Definition,
     reserved: Sequence[Reservation],
     history: History,
+    n_refused: int = 0,
 ) -> dict[int, SampledPoint]:
-    """Return a point for every reserved trial, by number; no lock is held meanwhile."""
+    """Return a point for every reserved trial, by number; no lock is held meanwhile.
+
+    Args:
+        database: Where the study lives.
+        definition: Its definition.
+        reserved: The trials.
+        history: What the study's trials were and became.
+        n_refused: How many points drawn for these trials were duplicates.
+    """
     if not reserved:
         return {}
     sampler = definition.sampler
@@ -203,10 +247,11 @@ def sample(
         space=definition.space,
         directions=tuple(objective.direction for objective in definition.objectives),
         trials=tuple(
-            ReservedTrial(trial.trial_id, trial.number, trial.sample_index, trial.fixed)
+            ReservedTrial(trial.trial_id, trial.number, trial.sample_index, trial.fixed, n_refused)
             for trial in asked
         ),
         history=_reader(database, history),
+        study_attrs=lambda: _study_attrs(database, history.study_id),
     )
     return points | sampler.sample(request)
 
@@ -230,16 +275,28 @@ def record_params(
     definition: Definition,
     reserved: Sequence[Reservation],
     points: Mapping[int, SampledPoint],
-) -> set[int]:
-    """Write sampled points: the claim's second transaction; return the numbers accepted.
+    seen: History | None = None,
+) -> tuple[set[int], set[int]]:
+    """Write sampled points: the claim's second transaction.
 
     A trial whose lease was lost meanwhile keeps what its new owner draws for it.
+
+    Args:
+        database: Where the study lives.
+        study: The study.
+        definition: Its definition.
+        reserved: The trials.
+        points: What was drawn for them.
+        seen: Refuse points that the study has already; None to take any.
+
+    Returns:
+        The numbers accepted, and those refused as duplicates.
     """
     if not reserved:
-        return set()
+        return set(), set()
     with database.write() as tx:
         if studies.lock_by_uuid(tx, study.uuid) is None:
-            return set()
+            return set(), set()
         live = attempts.by_tokens(tx, study.study_id, [trial.token for trial in reserved])
         mine = [
             trial
@@ -254,7 +311,11 @@ def record_params(
         }
         domains = definition.space.domains
         write = [trial for trial in mine if trial.number in unset]
+        refused = set() if seen is None else _duplicates(tx, seen, write, points)
+        write = [trial for trial in write if trial.number not in refused]
         if write:
+            attrs = [points[trial.number].study_attrs for trial in write]
+            studies.add_attrs(tx, study, {key: of[key] for of in attrs for key in of})
             trials.write_params(
                 tx,
                 {
@@ -273,7 +334,30 @@ def record_params(
                 },
                 revision=studies.raise_revision(tx, study),
             )
-        return unset
+        return unset - refused, refused
+
+
+def _duplicates(
+    tx: Transaction,
+    history: History,
+    reserved: Sequence[Reservation],
+    points: Mapping[int, SampledPoint],
+) -> set[int]:
+    """Return the numbers of drawn points that another trial has, under the study's lock."""
+    history.refresh(tx)
+    known = {frozenset(trial.params.items()) for trial in history.trials if trial.params}
+    refused = set()
+    for trial in reserved:
+        point = frozenset(points[trial.number].params.items())
+        if point in known and trial.fixed is None:
+            refused.add(trial.number)
+        known.add(point)
+    return refused
+
+
+def _study_attrs(database: Database, study_id: int) -> dict[str, Any]:
+    with database.read() as tx:
+        return studies.read_attrs(tx, study_id)
 
 
 def _reader(database: Database, history: History) -> Callable[[], Sequence[FrozenTrial]]:

@@ -8,6 +8,7 @@ from hpsearch.storage import studies, trials
 from hpsearch.storage.database import Transaction, now
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialCountsRecord
+from hpsearch.studies.exhaustion import points_left
 
 _FINAL = {
     StateReason.USER: StudyState.STOPPED,
@@ -46,6 +47,8 @@ def claimable(study: StudyRecord, counts: TrialCountsRecord) -> Claimable:
         left = limits["max_trials"] - counts.counted - counts.running
     if study.state is StudyState.ACTIVE:
         n_waiting, n_new = counts.waiting, max(0, left - counts.waiting)
+        n_points = points_left(study)
+        n_new = n_new if n_points is None else min(n_new, n_points)
     elif study.state is StudyState.STOPPING:
         n_waiting, n_new = counts.waiting_begun, 0
     else:
@@ -143,4 +146,7 @@ def limit_that_struck(
         return StateReason.TIMEOUT
     if budget_s is not None and study.device_seconds >= budget_s:
         return StateReason.DEVICE_BUDGET
+    # points somebody has asked for and nobody has started come first
+    if points_left(study) == 0 and counts.waiting == counts.waiting_begun:
+        return StateReason.SEARCH_SPACE_EXHAUSTED
     return None

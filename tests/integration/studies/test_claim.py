@@ -83,7 +83,7 @@ def test_parameters_of_a_lost_lease_are_not_written(database: Database) -> None:
 
     accepted = record_params(database, study, compiled(study), stale, points)
 
-    assert accepted == set()
+    assert accepted == (set(), set())
     assert get_trial(database, "study", 0).params == {}
 
 
