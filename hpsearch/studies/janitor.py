@@ -8,9 +8,13 @@ from typing import Protocol
 from hpsearch.errors import ServiceDown
 from hpsearch.storage import studies, workers
 from hpsearch.storage.database import Database, now
-from hpsearch.studies.next_study import open_studies
+from hpsearch.storage.locks import JANITOR, try_lock
+from hpsearch.storage.studies import StudyRecord
+from hpsearch.studies.next_study import most_owed, open_studies
+from hpsearch.studies.overdue import fail_overdue
 from hpsearch.studies.recover import expire_leases
-from hpsearch.studies.settle import settle
+from hpsearch.studies.settle import is_due, settle
+from hpsearch.studies.shares import lift_unserved
 
 FORGET_WORKERS_AFTER = timedelta(minutes=5)
 
@@ -34,7 +38,9 @@ class JanitorReport:
 
 
 class Janitor:
-    """One pass a second in every API process; idempotent, so several do no harm.
+    """One pass a second in every API process; one of them at a time does the work.
+
+    Idempotent, so that no harm is done if the lock is lost in between.
 
     Args:
         database: Where the studies live.
@@ -50,49 +56,71 @@ class Janitor:
         self._reachable_since: float | None = None
 
     def tick(self) -> JanitorReport:
-        """Do everything once.
+        """Do everything once, unless another janitor is at it.
 
         Raises:
             ServiceDown: The database is away; leases have their full life again afterwards.
         """
         try:
-            n_expired = self._expire()
-            self._settle()
-            return JanitorReport(n_expired, self._ring())
+            with try_lock(self._database, JANITOR, "janitor") as is_ours:
+                if self._reachable_since is None:
+                    self._reachable_since = time.monotonic()
+                return self._pass() if is_ours else JanitorReport(0, 0)
         except ServiceDown:
             self._reachable_since = None
             raise
 
+    def _pass(self) -> JanitorReport:
+        n_expired = self._expire()
+        fail_overdue(self._database)
+        self._settle()
+        self._lift()
+        return JanitorReport(n_expired, self._ring())
+
     def _expire(self) -> int:
         with self._database.write() as tx:
             workers.forget(tx, before=now(tx) - FORGET_WORKERS_AFTER)
-        if self._reachable_since is None:
-            self._reachable_since = time.monotonic()
-        if time.monotonic() - self._reachable_since < self._lease_s:
+        since = self._reachable_since
+        if since is None or time.monotonic() - since < self._lease_s:
             return 0
         return expire_leases(self._database)
 
     def _settle(self) -> None:
         with self._database.read() as tx:
-            uuids = studies.live_uuids(tx)
+            live = studies.list_studies(tx, states=studies.LIVE_STATES)
+            uuids = [study.uuid for study in live if is_due(tx, study)]
         for uuid in uuids:
             with self._database.write() as tx:
                 study = studies.lock_by_uuid(tx, uuid)
                 if study is not None:
                     settle(tx, study)
 
+    def _lift(self) -> None:
+        with self._database.read() as tx:
+            since = now(tx) - timedelta(seconds=self._lease_s)
+            kinds = {worker.device.partition(":")[0] for worker in workers.list_workers(tx, since)}
+        lift_unserved(self._database, kinds)
+
     def _ring(self) -> int:
         with self._database.read() as tx:
             owed = [(study, room.total) for study, room in open_studies(tx) if room.total > 0]
             since = now(tx) - timedelta(seconds=self._lease_s)
             n_idle = workers.n_idle(tx, since, but="")
-        if not owed or n_idle == 0:
+            first = most_owed(tx, [study for study, _ in owed])
+        if first is None or n_idle == 0:
             return 0
         try:
-            n_turns = min(n_idle, sum(total for _, total in owed)) - self._bell.waiting()
+            n_useful = sum(_n_turns(study, total) for study, total in owed)
+            n_turns = min(n_idle, n_useful) - self._bell.waiting()
             if n_turns > 0:
-                first = min(owed, key=lambda item: item[0].virtual_time)[0]
                 self._bell.ring(n_turns, first.uuid)
             return max(0, n_turns)
         except ServiceDown:
             return 0  # workers look by themselves; a silent bell is only slower
+
+
+def _n_turns(study: StudyRecord, n_claimable: int) -> int:
+    """Return how many workers have something to do in a study."""
+    lanes = study.definition["execution"]["lanes"]
+    # what "auto" comes to depends on the worker; too many rings do no harm
+    return n_claimable if lanes == "auto" else -(-n_claimable // int(lanes))

@@ -24,6 +24,8 @@ from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialRecord
 from hpsearch.studies.compiled import compiled
 from hpsearch.studies.judged import judged_study
+from hpsearch.studies.overdue import MESSAGE as OVERDUE
+from hpsearch.studies.overdue import is_overdue
 from hpsearch.studies.settle import n_too_many, settle_counted
 from hpsearch.studies.target import meets_targets
 
@@ -201,7 +203,7 @@ def _record(
         lane.trial.number: Decision(Verdict.RECORDED) for lane in lanes if lane.report.end
     }
     _write_ends(tx, definition, lanes, decisions, at)
-    judged = _judge(tx, definition, lanes, at, history)
+    judged = _judge(tx, study, definition, lanes, at, history)
     _write_ends(tx, definition, lanes, judged, at)
     decisions |= judged
     study, counts = settle_counted(tx, study, reason=_target_reached(study, lanes))
@@ -270,6 +272,7 @@ def _suspicion(lane: _Lane) -> int | None:
 
 def _judge(
     tx: Transaction,
+    study: StudyRecord,
     definition: Definition,
     lanes: Sequence[_Lane],
     at: datetime,
@@ -284,7 +287,7 @@ def _judge(
         pruned = verdicts.get(lane.trial.number)
         if pruned is not None:
             decisions[lane.trial.number] = Decision(Verdict.PRUNED, pruned)
-        elif _is_overdue(definition, lane, at):
+        elif is_overdue(study, lane.trial, lane.attempt, at):
             decisions[lane.trial.number] = Decision(Verdict.FAILED)
         elif lane.trial.is_asked_to_stop:
             decisions[lane.trial.number] = Decision(Verdict.FINISH)
@@ -317,13 +320,6 @@ def _prune(
         tx, {lane.trial.trial_id: study.new_attrs(lane.trial.trial_id) for lane in lanes}
     )
     return verdicts
-
-
-def _is_overdue(definition: Definition, lane: _Lane, at: datetime) -> bool:
-    limit_s = definition.limits.trial_timeout_s
-    if limit_s is None:
-        return False
-    return lane.trial.running_s + (at - lane.attempt.started_at).total_seconds() > limit_s
 
 
 def _write_ends(
@@ -375,8 +371,7 @@ def _ending(lane: _Lane, decision: Decision) -> Ending | None:
     if decision.verdict is Verdict.PRUNED:
         return Ending(TrialState.PRUNED)
     if decision.verdict is Verdict.FAILED:
-        message = "the trial ran longer than limits.trial_timeout_s"
-        return Ending(TrialState.FAIL, failure=(FailureKind.TIMEOUT, message))
+        return Ending(TrialState.FAIL, failure=(FailureKind.TIMEOUT, OVERDUE))
     return None
 
 

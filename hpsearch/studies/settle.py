@@ -109,6 +109,14 @@ def settle_counted(
     return studies.find_study(tx, study.uuid) or current, counts
 
 
+def is_due(tx: Transaction, study: StudyRecord) -> bool:
+    """Return whether :func:`settle` would move a study on; needs no lock, so it may be late."""
+    counts = trials.count(tx, study.study_id)
+    if study.state is StudyState.ACTIVE:
+        return limit_that_struck(study, counts, now(tx)) is not None
+    return counts.running == 0 and claimable(study, counts).total == 0
+
+
 def leave_active(
     tx: Transaction,
     study: StudyRecord,
