@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
+from hpsearch.spec.sections import Task
 from hpsearch.spec.space import ParameterValue
 from hpsearch.spec.states import AttemptState, FailureKind, Origin, StudyState, TrialState
 
@@ -140,3 +141,46 @@ class EpochView:
     number: int
     epoch: int
     metrics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetView:
+    """A data set as callers see it.
+
+    Attributes:
+        name: What definitions call it.
+        source: ``built_in`` (a plugin) or ``upload``.
+        task: ``classification`` or ``regression``.
+        input_shape: Shape of one example.
+        n_outputs: Classes, or target columns.
+        outputs: Their names, where known.
+        n_examples: Those that splits are made of, where known.
+        has_test_split: Whether it has test examples of its own.
+        description: What it is.
+        columns: Of an upload: how each column or array was understood.
+        warnings: Of an upload: what is strange about it.
+        media_type: Of an upload: ``text/csv`` or ``application/x-npz``.
+        sha256: Of the uploaded file.
+        n_bytes: Of the uploaded file.
+        owner: Who uploaded it.
+        created_at: When it was uploaded.
+        used_by: Studies that need the upload, 100 at most.
+    """
+
+    name: str
+    source: Literal["built_in", "upload"]
+    task: Task
+    input_shape: tuple[int, ...]
+    n_outputs: int
+    outputs: tuple[str, ...]
+    n_examples: int | None
+    has_test_split: bool
+    description: str
+    columns: tuple[dict[str, Any], ...] = ()
+    warnings: tuple[str, ...] = ()
+    media_type: str | None = None
+    sha256: str | None = None
+    n_bytes: int | None = None
+    owner: str | None = None
+    created_at: datetime | None = None
+    used_by: tuple[str, ...] = ()
