@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from hpsearch.spec.definition import Definition, parse_definition
-
 from hpsearch.catalog import installed_catalog
+from hpsearch.spec.definition import Definition, parse_definition
 from hpsearch.spec.states import TrialState
 from hpsearch.storage import studies
 from hpsearch.storage.database import Database
