@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from hpsearch.optimizers.schedules import AnySchedule, Constant
 from hpsearch.registry import Registry
 from hpsearch.spec.fields import Searchable, Settings
 
@@ -50,6 +51,21 @@ class Optimizer(Settings, ABC):
         Field(description="largest global norm of the data and penalty gradient"),
         Searchable(),
     ] = None
+    schedule: Annotated[
+        AnySchedule, Field(description="factor on learning_rate, at every step"), Searchable()
+    ] = Constant()
+
+    def rates(
+        self, step: NDArray[np.int64], *, n_steps: int, n_epochs: int
+    ) -> NDArray[np.float64]:
+        """Return the learning rate at each of the coming steps.
+
+        Args:
+            step: Number of each step in the trial, from 1.
+            n_steps: Steps of an epoch.
+            n_epochs: Epochs the trial has at most.
+        """
+        return self.learning_rate * self.schedule.at((step - 1) / n_steps, n_epochs)
 
     @abstractmethod
     def coefficients(

@@ -42,6 +42,7 @@ class PluginReader:
         plugins: The classes there are.
         names: Advice about unknown fields.
         problems: Takes what is wrong.
+        parameter: What its parameters' names begin with, if that is not ``where``.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class PluginReader:
         plugins: Mapping[str, type[Settings]],
         names: FieldNames,
         problems: Problems,
+        parameter: str | None = None,
     ) -> None:
         self._where = where
+        self._parameter = parameter or where
         self._key = key
         self._plugins = plugins
         self._problems = problems
@@ -70,7 +73,8 @@ class PluginReader:
         if not isinstance(raw, dict):
             self._problems.add(loc, f"must be {self._example(raw)}, got {show(raw)}", raw)
             return None
-        written = {key: Written(item, (*loc, key), f"{self._where}.") for key, item in raw.items()}
+        prefix = f"{self._parameter}."
+        written = {key: Written(item, (*loc, key), prefix) for key, item in raw.items()}
         if "choices" in written:
             msg = f"there is one {self._where} for the whole study; write {self._example()}"
             self._problems.add((*loc, "choices"), msg, raw["choices"])
@@ -147,7 +151,9 @@ class PluginReader:
         self._check_common(sections, common)
         if calls != self._problems.n_calls:
             return None
-        space = BranchSpace(self._where, {label: item.space for label, item in sections.items()})
+        space = BranchSpace(
+            self._parameter, {label: item.space for label, item in sections.items()}
+        )
         return Part(space, self._document(sections, common, labels))
 
     def _common(self, raw: dict[str, Any], loc: Loc) -> dict[str, Written]:
@@ -157,7 +163,7 @@ class PluginReader:
                 msg = "belongs into the branches: beside choices stands what all of them share"
                 self._problems.add((*loc, key), msg, item)
             elif key != "choices":
-                common[key] = Written(item, (*loc, key), f"{self._where}.")
+                common[key] = Written(item, (*loc, key), f"{self._parameter}.")
         return common
 
     def _branch_list(self, raw: Any, loc: Loc) -> list[Any]:
@@ -182,7 +188,7 @@ class PluginReader:
             self._problems.add((*loc, "choices"), msg, raw["choices"])
         label = self._label(raw, loc, earlier)
         own = {
-            key: Written(item, (*loc, key), f"{self._where}.{label}.")
+            key: Written(item, (*loc, key), f"{self._parameter}.{label}.")
             for key, item in raw.items()
             if key not in {"label", "choices"}
         }
@@ -214,7 +220,8 @@ class PluginReader:
             for parameter in section.space.parameters():
                 known = domains.setdefault(parameter.name, parameter.domain)
                 if known != parameter.domain:
-                    field = parameter.name.removeprefix(f"{self._where}.").partition("[")[0]
+                    own_name = parameter.name.removeprefix(f"{self._parameter}.")
+                    field = re.split(r"[.\[]", own_name)[0]
                     msg = f"means something else in branch {label}; set it inside each branch"
                     self._problems.add(common[field].loc, msg, common[field].value)
 

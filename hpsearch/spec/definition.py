@@ -22,6 +22,7 @@ from hpsearch.spec.names import FieldNames
 from hpsearch.spec.nodes import Constant, SectionSpace
 from hpsearch.spec.plugins import StudyPlugin
 from hpsearch.spec.problems import Problems
+from hpsearch.spec.rules import check_smoothing, check_warmup
 from hpsearch.spec.searchspace import SearchSpace
 from hpsearch.spec.section import Section, SectionReader
 from hpsearch.spec.sections import (
@@ -190,6 +191,10 @@ class _DefinitionReader:
         execution = self._section("execution", Execution)
         self._check_limits()
         warnings: list[str] = []
+        if training:
+            check_smoothing(training.document["label_smoothing"], task, self._problems)
+        if optimizer and training:
+            check_warmup(self._raw["optimizer"], training.document["epochs"], self._problems)
         if model and optimizer and training:
             points = SearchSpace(model.space, optimizer.space, training.space)
             for where, plugin in (("sampler", sampler), ("pruner", pruner)):

@@ -13,6 +13,7 @@ from hpsearch.spec.nodes import (
     PartSpace,
     PerLayer,
     SectionSpace,
+    Subsection,
     product,
 )
 from hpsearch.spec.searchspace import SearchSpace
@@ -77,6 +78,10 @@ def _section_at(section: SectionSpace, rank: int) -> Values:
         if isinstance(node, Parameter) and field not in deciding.values()
     ]
     rank, values = _parameters_at(free, rank)
+    for node in section.fields.values():
+        if isinstance(node, Subsection):
+            rank, inner = divmod(rank, _finite(node.part.size()))
+            values |= _part_at(node.part, inner)
     for depth, source in deciding.items():
         rank, of_depth = _layers_at(section, depth, section.fields[source], rank)
         values |= of_depth

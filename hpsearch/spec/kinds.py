@@ -26,6 +26,8 @@ class FieldKind:
         number: Whether ranges are of ``int`` or ``float``; None if there are no ranges.
         searchable: The mark, None if the field is the same for every trial.
         nested: The class, if the field holds a section of its own.
+        plugins: The classes by name, if the field holds one of several sections, each with a
+            ``name``; they may be listed as branches.
         default: What an absent field stands for, JSON-ready; MISSING if it must be given.
         description: What the field is for.
     """
@@ -36,6 +38,7 @@ class FieldKind:
     number: Literal["int", "float"] | None
     searchable: Searchable | None
     nested: type[Settings] | None
+    plugins: Mapping[str, type[Settings]] | None
     default: Any
     description: str | None
 
@@ -105,10 +108,11 @@ def _kind(settings: type[Settings], name: str, info: FieldInfo) -> FieldKind:
     is_per_layer = searchable is not None and searchable.per_layer is not None
     if is_per_layer:
         annotation, metadata = _layer_type(settings, name, annotation), []
-    nested = _nested(annotation)
+    plugins = _plugins(annotation)
+    nested = None if plugins else _nested(annotation)
     if metadata:
         annotation = Annotated[(annotation, *metadata)]
-    if nested is None:
+    if nested is None and plugins is None:
         config = ConfigDict(allow_inf_nan=False, arbitrary_types_allowed=True)
         adapter: TypeAdapter[Any] = TypeAdapter(annotation, config=config)
     else:
@@ -121,6 +125,7 @@ def _kind(settings: type[Settings], name: str, info: FieldInfo) -> FieldKind:
         number=_number(schema),
         searchable=searchable,
         nested=nested,
+        plugins=plugins,
         default=_default(info, adapter, searchable),
         description=info.description,
     )
@@ -140,6 +145,19 @@ def _nested(annotation: Any) -> type[Settings] | None:
         if isinstance(option, type) and option is not NoneType and issubclass(option, Settings):
             return option
     return None
+
+
+def _plugins(annotation: Any) -> Mapping[str, type[Settings]] | None:
+    """Return the members of a union of sections by their names, None for anything else."""
+    options = get_args(annotation)
+    is_union = len(options) > 1 and all(
+        isinstance(option, type) and issubclass(option, Settings) for option in options
+    )
+    return (
+        {str(fields_of(option)["name"].default): option for option in options}
+        if is_union
+        else None
+    )
 
 
 def _number(schema: Mapping[str, Any]) -> Literal["int", "float"] | None:

@@ -45,6 +45,14 @@ class FieldNames:
         for name, settings in plugins.items():
             for field in fields_of(settings):
                 owners.setdefault(field, []).append(f"{section} {name}")
+        nested = {
+            field: kind.plugins
+            for settings in plugins.values()
+            for field, kind in fields_of(settings).items()
+            if kind.plugins
+        }
+        for field, inner in nested.items():
+            self._add_plugins(f"{section}.{field}", inner)
         for field, names in owners.items():
             if field not in {"name", "family"}:
                 everywhere = len(names) == len(plugins) > 1

@@ -71,7 +71,14 @@ class EveryLayer:
     value: Value
 
 
-Node = Constant | Parameter | LengthOf | PerLayer | EveryLayer
+@dataclass(frozen=True, slots=True)
+class Subsection:
+    """A section inside a section, with parameters of its own; it names a plugin."""
+
+    part: "PartSpace"
+
+
+Node = Constant | Parameter | LengthOf | PerLayer | EveryLayer | Subsection
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,8 @@ class SectionSpace:
                 case EveryLayer(depth, value):
                     n_layers = values[depth]
                     values[field] = (value.read(draw),) * n_layers if n_layers else ()
+                case Subsection(part):
+                    values[field] = dict(part.point(draw).values)
                 case _:
                     values[field] = node.read(draw)
         return values
@@ -130,6 +139,8 @@ class SectionSpace:
                     yield node
                 case EveryLayer(_, Parameter() as value):
                     yield value
+                case Subsection(part):
+                    yield from part.parameters()
                 case PerLayer(_, entries):
                     yield from (entry for entry in entries if isinstance(entry, Parameter))
 
@@ -145,6 +156,8 @@ class SectionSpace:
                 case PerLayer(depth, entries):
                     always = entries[: min(self.depths(depth))]
                     names.update(entry.name for entry in always if isinstance(entry, Parameter))
+                case Subsection(part):
+                    names |= part.constant_parameters()
         return names
 
     def depths(self, field: str) -> Counter[int]:
@@ -184,7 +197,9 @@ class SectionSpace:
             for field, node in self.fields.items()
             if isinstance(node, Constant | Parameter) and field not in sources
         ]
-        return product([*plain, *(self._size_by_depth(depth) for depth in sorted(layered))])
+        parts = [node.part.size() for node in self.fields.values() if isinstance(node, Subsection)]
+        by_depth = (self._size_by_depth(depth) for depth in sorted(layered))
+        return product([*plain, *parts, *by_depth])
 
     def _size_by_depth(self, depth: str) -> int | None:
         total = 0

@@ -18,7 +18,6 @@ from hpsearch.spec.sections import (
     Task,
     Training,
 )
-from hpsearch.spec.unsupported import DEFAULT_ONLY
 from hpsearch.spec.values import MAX_CHOICES
 
 Schema = dict[str, Any]
@@ -68,13 +67,13 @@ def _properties(settings: type[Settings], where: str) -> Schema:
 
 def _field(kind: FieldKind, where: str) -> Schema:
     """Return what may be written for a field."""
-    if kind.nested is not None:
-        value: Schema = _object(_properties(kind.nested, f"{where}.{kind.name}"))
+    if kind.plugins is not None:
+        value: Schema = _with_branches(f"{where}.{kind.name}", "name", kind.plugins)
+    elif kind.nested is not None:
+        value = _object(_properties(kind.nested, f"{where}.{kind.name}"))
         value = {"anyOf": [value, {"type": "null"}]} if kind.accepts_null() else value
     elif kind.searchable is None:
         value = dict(kind.schema)
-    elif f"{where}.{kind.name}" in DEFAULT_ONLY:
-        value = {"const": kind.default}
     else:
         value = _searchable(kind)
     if kind.default is not MISSING:

@@ -8,10 +8,17 @@ from hpsearch.spec.fields import MISSING, Settings
 from hpsearch.spec.kinds import FieldKind, fields_of
 from hpsearch.spec.layers import LayerReader, Written
 from hpsearch.spec.names import FieldNames
-from hpsearch.spec.nodes import Constant, EveryLayer, LengthOf, Node, PerLayer, SectionSpace
+from hpsearch.spec.nodes import (
+    Constant,
+    EveryLayer,
+    LengthOf,
+    Node,
+    PerLayer,
+    SectionSpace,
+    Subsection,
+)
 from hpsearch.spec.probe import report_refusals, writable_defaults
 from hpsearch.spec.problems import Loc, Problems
-from hpsearch.spec.unsupported import DEFAULT_ONLY
 from hpsearch.spec.values import ValueReader
 from hpsearch.spec.wording import show
 
@@ -166,6 +173,8 @@ class SectionReader:
         self, kind: FieldKind, written: Written, where: str, documents: dict[str, Any]
     ) -> Node | None:
         path = f"{where}.{kind.name}"
+        if kind.plugins is not None:
+            return self._subsection(kind, written, path, documents)
         if kind.nested is not None and written.value is not None:
             section = self.read_plain(written.value, kind.nested, path, written.loc)
             if section is None:
@@ -177,10 +186,26 @@ class SectionReader:
         )
         if isinstance(node, Constant) and isinstance(written.value, dict):
             documents[kind.name] = node.value  # an object gets its own defaults
-        if path in DEFAULT_ONLY and node is not None and node != Constant(kind.default):
-            msg = f"not yet supported, except for {show(kind.default)}"
-            self._problems.add(written.loc, msg, written.value)
         return node
+
+    def _subsection(
+        self, kind: FieldKind, written: Written, path: str, documents: dict[str, Any]
+    ) -> Subsection | None:
+        from hpsearch.spec.branches import PluginReader  # which reads its sections with this class
+
+        reader = PluginReader(
+            path,
+            "name",
+            kind.plugins or {},
+            self._names,
+            self._problems,
+            parameter=written.prefix + kind.name,
+        )
+        part = reader.read(written.value, written.loc)
+        if part is None:
+            return None
+        documents[kind.name] = dict(part.document)
+        return Subsection(part.space)
 
     @staticmethod
     def _document(

@@ -1,8 +1,8 @@
 """What the contract names and this version cannot do yet: the one table of it.
 
 A field or a plugin that exists works, whatever is written here: the table is looked at only
-when a name is unknown to the catalog. Only ``DEFAULT_ONLY`` holds fields that exist already.
-Removing a line, or adding the plugin, switches the thing on.
+when a name is unknown to the catalog. Removing a line, or adding the plugin, switches the thing
+on.
 """
 
 NOT_YET = frozenset(
@@ -13,13 +13,9 @@ NOT_YET = frozenset(
         "model.batch_norm",
         "model.cell",
         "model.steps",
-        "optimizer.schedule",
     }
 )
 """``section.field`` or ``section.field=value``."""
-
-DEFAULT_ONLY = frozenset({"training.label_smoothing"})
-"""Fields of our own sections that take nothing but their default for now."""
 
 HINTS = {
     "optimizer.weight_decay": "weight_decay belongs to adamw alone; use l2 here",

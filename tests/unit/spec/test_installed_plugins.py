@@ -129,8 +129,6 @@ def test_a_regression_parses_once_its_data_set_exists() -> None:
         ("model: {family: recurrent}", ("model", "family")),
         ("model: {family: mlp, dropout: 0.1}", ("model", "dropout")),
         ("model: {family: mlp, batch_norm: true}", ("model", "batch_norm")),
-        ("optimizer: {name: sgd, schedule: {name: cosine}}", ("optimizer", "schedule")),
-        ("training: {label_smoothing: 0.1}", ("training", "label_smoothing")),
     ],
 )
 def test_what_comes_later_is_said_to_come_later(section: str, loc: tuple[str, ...]) -> None:

@@ -63,7 +63,6 @@ def test_what_the_parser_accepts_satisfies_it(
         "optimizer: {choices: [sgd]}",
         "optimizer: {choices: [{name: sgd}], momentum: 2}",
         "training: {epochs: 1.5}",
-        "training: {label_smoothing: 0.1}",
         "training: {early_stopping: {metric: train_loss}}",
         "objectives: [{metric: test_loss}]",
         "sampler: {name: tpe, n_startup_trials: -1}",

@@ -288,18 +288,15 @@ def test_what_the_contract_names_and_this_version_cannot_do_is_said_so(errors: E
         """
         warm_start: {studies: [a]}
         model: {choices: [{family: mlp, batch_norm: true}, {family: recurrent, label: r}]}
-        optimizer: {name: sgd, schedule: {name: cosine}}
-        training: {label_smoothing: {low: 0, high: 0.1}}
         """
     )
     assert messages == {
         "warm_start": "not yet supported",
         "model.choices.0.batch_norm": "not yet supported",
         "model.choices.1.family": "recurrent is not yet supported; choose loop or mlp",
-        "optimizer.schedule": "not yet supported",
-        "training.label_smoothing": "not yet supported, except for 0.0",
     }
 
 
-def test_the_default_of_an_unsupported_field_may_be_written(parse: Parse) -> None:
-    assert parse("training: {label_smoothing: 0}").document["training"]["label_smoothing"] == 0
+def test_labels_of_a_regression_cannot_be_smoothed(errors: Errors) -> None:
+    messages = errors("{dataset: {name: housing}, training: {label_smoothing: 0.1}}")
+    assert "classification only" in messages["training.label_smoothing"]
