@@ -6,19 +6,25 @@ import torch
 from torch import Tensor
 
 from hpsearch.layers.activations import Activation
+from hpsearch.layers.dropout import Dropout
 from hpsearch.layers.linear import linear, linear_backward
 from hpsearch.layers.network import Network
+from hpsearch.layers.norm import BatchNorm
 from hpsearch.layers.products import Products
 from hpsearch.layers.stack import Shapes
 
+_RUNNING = 3  # mean, variance, count of each batch norm
+
 
 class Feedforward(Network):
-    """``linear, activation, ..., linear``: a multi-layer perceptron for a pack of lanes.
+    """``linear [, batch norm], activation, dropout, ..., linear`` for a pack of lanes.
 
     Args:
-        shapes: Weight and bias of every layer, in order, of the widest lane.
+        shapes: Parameters of every layer in order (weight, bias; then weight and bias of the
+            batch norm, if there is one), then the running statistics; of the widest lane.
         activation: Of all hidden layers.
         products: How matrices are multiplied.
+        has_norm: Whether a batch norm stands behind every linear layer but the last.
         n_rows: Lanes there is room for.
         device: Of the masks.
     """
@@ -29,45 +35,68 @@ class Feedforward(Network):
         activation: Activation,
         products: Products,
         *,
+        has_norm: bool = False,
         n_rows: int,
         device: torch.device,
     ) -> None:
         self.shapes = shapes
-        self.is_weight = tuple(len(shape) == 2 for shape in shapes.values())
+        self._hidden = _widths(shapes)[:-1]
+        self._stride = 4 if has_norm else 2
+        n_layers = len(self._hidden)
+        n_trained = self._stride * n_layers + 2
+        self.is_weight = tuple(len(shape) == 2 for shape in tuple(shapes.values())[:n_trained])
+        self.n_draws = n_layers
         self._activation = activation
         self._products = products
         self._device = device
-        self._hidden = tuple(shape[0] for shape in shapes.values() if len(shape) == 2)[:-1]
+        self._norms = [BatchNorm() for _ in self._hidden] if has_norm else []
+        self._dropouts = [Dropout(n_rows, width, device) for width in self._hidden]
         self._is_padding = self._masks(n_rows)
         self._has_padding = False
         self._inputs: list[Tensor] = []
         self._saved: list[Tensor] = []
+        self._factors: list[Tensor | None] = []
 
-    def forward(self, parameters: Sequence[Tensor], x: Tensor) -> Tensor:
+    def forward(
+        self, parameters: Sequence[Tensor], x: Tensor, keys: Tensor | None = None
+    ) -> Tensor:
         """Return the outputs before softmax, ``[lanes, outputs, batch]``."""
-        self._inputs, self._saved = [x], []
+        self._inputs, self._saved, self._factors = [x], [], []
         n_lanes = parameters[0].shape[0]
+        n_trained = len(self.is_weight)
         for layer in range(len(self._hidden)):
-            weight, bias = parameters[2 * layer], parameters[2 * layer + 1]
-            z = linear(self._inputs[layer], weight, bias, self._products)
+            at = self._stride * layer
+            z = linear(self._inputs[layer], parameters[at], parameters[at + 1], self._products)
+            if self._norms:
+                z = self._normalise(layer, parameters, z, is_training=keys is not None)
             h, saved = self._activation.forward(z)
             if self._has_padding and not self._activation.keeps_zero:
                 h.masked_fill_(self._is_padding[layer][:n_lanes], 0.0)
-            self._inputs.append(h)
             self._saved.append(saved)
-        return linear(self._inputs[-1], parameters[-2], parameters[-1], self._products)
+            factors = self._coins(layer, keys, h)
+            self._factors.append(factors)
+            # out of place: the activation's derivative needs what it returned
+            self._inputs.append(h if factors is None else h * factors)
+        return linear(
+            self._inputs[-1], parameters[n_trained - 2], parameters[n_trained - 1], self._products
+        )
 
     def backward(
         self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], d: Tensor
     ) -> None:
         """Overwrite ``gradients``, given the gradient ``d`` of the last outputs."""
         for layer in reversed(range(len(self._inputs))):
-            at = 2 * layer
+            at = self._stride * layer
+            if self._norms and layer < len(self._hidden):
+                d = self._norms[layer].backward(d, gradients[at + 2], gradients[at + 3])
             linear_backward(
                 d, self._inputs[layer], gradients[at], gradients[at + 1], self._products
             )
             if layer:
                 d = self._products.input_gradient(parameters[at], d)
+                factors = self._factors[layer - 1]
+                if factors is not None:
+                    d.mul_(factors)
                 d = self._activation.backward(d, self._saved[layer - 1])
 
     def resize(self, n_rows: int) -> None:
@@ -77,22 +106,52 @@ class Feedforward(Network):
             kept = min(len(new), len(old))
             new[:kept].copy_(old[:kept])
         self._is_padding = masks
+        for dropout in self._dropouts:
+            dropout.resize(n_rows)
 
-    def fit(self, lane: int, shapes: Shapes) -> None:
-        """Mask the units the lane in this row does not have."""
-        widths = [shape[0] for shape in shapes.values() if len(shape) == 2][:-1]
-        for mask, width, widest in zip(self._is_padding, widths, self._hidden, strict=True):
+    def fit(self, lane: int, shapes: Shapes, dropout: Sequence[float] = ()) -> None:
+        """Mask the units the lane in this row does not have; note its rates, layer by layer."""
+        for mask, width, widest in zip(
+            self._is_padding, _widths(shapes)[:-1], self._hidden, strict=True
+        ):
             mask[lane].zero_()
             mask[lane, width:] = True
             self._has_padding = self._has_padding or width < widest
+        rates = dropout or (0.0,) * len(self._dropouts)
+        for layer, rate in zip(self._dropouts, rates, strict=True):
+            layer.set_rate(lane, rate)
 
     def move(self, source: int, target: int) -> None:
         """Take the masks of one row to another."""
         for mask in self._is_padding:
             mask[target].copy_(mask[source])
+        for dropout in self._dropouts:
+            dropout.move(source, target)
+
+    def _normalise(
+        self, layer: int, parameters: Sequence[Tensor], z: Tensor, *, is_training: bool
+    ) -> Tensor:
+        at = self._stride * layer + 2
+        mean, variance, count = parameters[len(self.is_weight) + _RUNNING * layer :][:_RUNNING]
+        return self._norms[layer].forward(
+            z,
+            parameters[at],
+            parameters[at + 1],
+            (mean, variance, count),
+            is_training=is_training,
+        )
+
+    def _coins(self, layer: int, keys: Tensor | None, h: Tensor) -> Tensor | None:
+        if keys is None:
+            return None
+        return self._dropouts[layer].factors(keys[:, layer], h.shape[2], h.dtype)
 
     def _masks(self, n_rows: int) -> list[Tensor]:
         return [
             torch.zeros((n_rows, width, 1), dtype=torch.bool, device=self._device)
             for width in self._hidden
         ]
+
+
+def _widths(shapes: Shapes) -> list[int]:
+    return [shape[0] for shape in shapes.values() if len(shape) == 2]

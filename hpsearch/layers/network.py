@@ -12,20 +12,28 @@ class Network(ABC):
     """The forward and backward program of a pack; the parameters live outside, in stacks.
 
     Attributes:
-        shapes: Parameters of the widest lane, by their plain ``torch.nn`` names.
-        is_weight: Which of them ``l1`` and ``l2`` apply to.
+        shapes: Values of the widest lane by their plain ``torch.nn`` names: trained parameters
+            first, then those that are only kept (running statistics).
+        is_weight: Which of the trained parameters ``l1`` and ``l2`` apply to; one entry each.
+        n_draws: Layers that draw random numbers in training; each gets a key of its own.
     """
 
     shapes: Shapes
     is_weight: tuple[bool, ...]
+    n_draws: int = 0
 
     @abstractmethod
-    def forward(self, parameters: Sequence[Tensor], x: Tensor) -> Tensor:
+    def forward(
+        self, parameters: Sequence[Tensor], x: Tensor, keys: Tensor | None = None
+    ) -> Tensor:
         """Return the outputs ``[lanes, outputs, batch]`` and keep what backward needs.
 
         Args:
-            parameters: ``[lanes, ...]`` each, in the order of ``shapes``.
+            parameters: ``[lanes, ...]`` each, in the order of ``shapes``; running statistics
+                are brought up to date in training.
             x: ``[batch, features]`` for all lanes, or ``[lanes, features, batch]``.
+            keys: Of this step's random numbers, ``[lanes, n_draws, 2]``, int32: training. None:
+                evaluation, without dropout and with running statistics; no backward follows.
         """
 
     @abstractmethod
@@ -39,8 +47,8 @@ class Network(ABC):
         """Make room for ``n_rows`` lanes; those there stay."""
 
     @abstractmethod
-    def fit(self, lane: int, shapes: Shapes) -> None:
-        """Note the true shapes of the lane in row ``lane``, for masks."""
+    def fit(self, lane: int, shapes: Shapes, dropout: Sequence[float] = ()) -> None:
+        """Note the true shapes of the lane in row ``lane``, for masks, and its dropout rates."""
 
     @abstractmethod
     def move(self, source: int, target: int) -> None:

@@ -24,31 +24,43 @@ class Stack:
     A vector is kept as a column, ``[lanes, size, 1]``, so that it adds to feature-major
     activations. A lane narrower than the stack stands in the corner of its row, zeros behind it.
 
+    A parameter whose first axis holds several blocks of the same size (the gates of a recurrent
+    cell) is padded block by block, so that a gate begins at the same place in every lane.
+
     Args:
         shapes: Shape of each parameter of the widest lane.
         n_rows: Lanes there is room for.
         dtype: Of every tensor.
         device: Of every tensor.
+        blocks: Blocks of the first axis, for those parameters that have more than one.
     """
 
     def __init__(
-        self, shapes: Shapes, n_rows: int, *, dtype: torch.dtype, device: torch.device
+        self,
+        shapes: Shapes,
+        n_rows: int,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        blocks: Mapping[str, int] | None = None,
     ) -> None:
         self.shapes = dict(shapes)
         self.n_rows = n_rows
+        self._blocks = dict(blocks or {})
         self.tensors: tuple[Tensor, ...] = tuple(
             torch.zeros((n_rows, *_stored(shape)), dtype=dtype, device=device)
             for shape in self.shapes.values()
         )
 
-    def like(self, n_rows: int | None = None) -> Self:
-        """Return a stack of zeros of the same shapes."""
+    def like(self, n_rows: int | None = None, n_first: int | None = None) -> Self:
+        """Return a stack of zeros of the same shapes, or of the first ``n_first`` of them."""
         first = self.tensors[0]
         return type(self)(
-            self.shapes,
+            dict(list(self.shapes.items())[:n_first]),
             self.n_rows if n_rows is None else n_rows,
             dtype=first.dtype,
             device=first.device,
+            blocks=self._blocks,
         )
 
     def front(self, n_lanes: int) -> tuple[Tensor, ...]:
@@ -72,7 +84,8 @@ class Stack:
                 raise ShapeError(f"parameter {name!r} should fit into {shape}, got {got}")
             values = torch.from_numpy(np.ascontiguousarray(array)).to(tensor)
             tensor[lane].zero_()
-            _corner(tensor[lane], tuple(array.shape)).copy_(values.view(_stored(array.shape)))
+            part = self._part(name, tensor[lane], tuple(array.shape))
+            part.copy_(values.view(part.shape))
 
     def clear(self, lane: int) -> None:
         """Fill a row with zeros, by assignment."""
@@ -82,7 +95,7 @@ class Stack:
     def take(self, lane: int, shapes: Shapes) -> dict[str, Any]:
         """Return one lane's parameters, un-padded, as numpy arrays of their own."""
         return {
-            name: _corner(tensor[lane], shapes[name])
+            name: self._part(name, tensor[lane], shapes[name])
             .to("cpu", copy=True)
             .contiguous()
             .view(shapes[name])
@@ -105,6 +118,14 @@ class Stack:
         for tensor in self.tensors:
             tensor[target].copy_(tensor[source])
 
+    def _part(self, name: str, row: Tensor, shape: Sequence[int]) -> Tensor:
+        """Return the place of a lane's parameter of this shape, one axis more if in blocks."""
+        n_blocks = self._blocks.get(name, 1)
+        if n_blocks == 1:
+            return _corner(row, shape)
+        blocks = row.view(n_blocks, -1, *row.shape[1:])
+        return _corner(blocks, (n_blocks, shape[0] // n_blocks, *shape[1:]))
+
 
 def grown(stack: Stack, n_rows: int, n_lanes: int) -> Stack:
     """Return a stack with room for ``n_rows``, the first ``n_lanes`` copied."""
@@ -117,7 +138,7 @@ def _stored(shape: Sequence[int]) -> tuple[int, ...]:
     return (*shape, 1) if len(shape) == 1 else tuple(shape)
 
 
-def _corner(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+def _corner(tensor: Tensor, shape: Sequence[int]) -> Tensor:
     for axis, size in enumerate(shape):
         tensor = tensor.narrow(axis, 0, size)
     return tensor

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,24 @@ class Model(Settings, ABC):
     that program (:meth:`network`).
     """
 
+    @classmethod
+    def defaults_for(cls, input_shape: tuple[int, ...]) -> dict[str, Any]:  # noqa: ARG003 - for families
+        """Return the defaults that follow from the shape of one example."""
+        return {}
+
+    def misfit(self, input_shape: tuple[int, ...]) -> tuple[str, str] | None:  # noqa: ARG002 - for families
+        """Return the field at fault and why this network cannot read such examples, or None."""
+        return None
+
+    def fitted(self, input_shape: tuple[int, ...]) -> Self:
+        """Return the settings with what follows from the examples filled in."""
+        missing = {
+            name: value
+            for name, value in self.defaults_for(input_shape).items()
+            if getattr(self, name) is None
+        }
+        return self.model_copy(update=missing) if missing else self
+
     @abstractmethod
     def program(self) -> Hashable:
         """Return what lanes of one pack must have in common, widths apart."""
@@ -34,11 +52,30 @@ class Model(Settings, ABC):
     def shapes(self, n_inputs: int, n_outputs: int) -> dict[str, tuple[int, ...]]:
         """Return the trainable parameters by their plain ``torch.nn`` names."""
 
+    def statistics(self, n_inputs: int, n_outputs: int) -> dict[str, tuple[int, ...]]:  # noqa: ARG002 - for families
+        """Return the values that are kept beside them and not trained, by the same names."""
+        return {}
+
+    def blocks(self) -> dict[str, int]:
+        """Return how many blocks the first axis of a parameter holds, where it is not one.
+
+        Lanes narrower than their pack are padded block by block.
+        """
+        return {}
+
+    def dropout_rates(self) -> tuple[float, ...]:
+        """Return the probability to drop of each layer that draws, in order."""
+        return ()
+
+    def most_lanes_on_cpu(self) -> int | None:
+        """Return how many lanes pay on one CPU core; None: the widths decide."""
+        return None
+
     @abstractmethod
     def initial(
         self, n_inputs: int, n_outputs: int, rng: np.random.Generator
     ) -> dict[str, NDArray[Any]]:
-        """Draw the first weights, in float64."""
+        """Draw the first weights, and set the first statistics, in float64."""
 
     @abstractmethod
     def plain(self, n_inputs: int, n_outputs: int) -> "nn.Module":
@@ -53,7 +90,7 @@ class Model(Settings, ABC):
         is_exact: bool,
         device: "torch.device",
     ) -> "Network":
-        """Return the program of a pack whose widest parameters have these shapes."""
+        """Return the program of a pack whose widest lane has these shapes and statistics."""
 
     def n_parameters(self, n_inputs: int, n_outputs: int) -> int:
         """Return the number of trainable weights."""

@@ -5,6 +5,7 @@ loses beyond it; on a GPU it gains until the device is busy, and memory is the l
 figures are those of narrow and wide perceptrons on images of 28x28 pixels.
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -28,11 +29,22 @@ def most_lanes(lanes: Lanes, device: torch.device) -> int:
     return _CPU_TOTAL if device.type == "cpu" else _GPU_TOTAL
 
 
-def pack_lanes(lanes: Lanes, device: torch.device, shapes: Shapes) -> int:
-    """Return how many lanes of these parameter shapes one pack should hold."""
+def pack_lanes(
+    lanes: Lanes, device: torch.device, shapes: Shapes, most_on_cpu: int | None = None
+) -> int:
+    """Return how many lanes of these parameter shapes one pack should hold.
+
+    Args:
+        lanes: What the user wants.
+        device: Where they are trained.
+        shapes: Of the parameters.
+        most_on_cpu: What the model family knows better than the table.
+    """
     if lanes != "auto":
         return lanes
-    n_weights = sum(shape[0] * (shape[1] if len(shape) > 1 else 1) for shape in shapes.values())
+    if device.type == "cpu" and most_on_cpu is not None:
+        return most_on_cpu
+    n_weights = sum(math.prod(shape) for shape in shapes.values())
     table, wide = (
         (_CPU_PARAMETERS, _CPU_WIDE) if device.type == "cpu" else (_GPU_PARAMETERS, _GPU_WIDE)
     )

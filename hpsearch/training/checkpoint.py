@@ -29,7 +29,10 @@ def save_state(path: Path, state: LaneState) -> None:
     Raises:
         OSError: The folder cannot be written.
     """
-    arrays = {name: np.ascontiguousarray(array) for name, array in state.arrays.items()}
+    arrays = {  # numpy gives a number without axes one when it makes it contiguous
+        name: np.ascontiguousarray(array).reshape(array.shape)
+        for name, array in state.arrays.items()
+    }
     facts = {
         "format": _FORMAT,
         "epoch": state.epoch,

@@ -13,7 +13,7 @@ class Lane:
 
     Attributes:
         spec: The trial.
-        shapes: Its parameters.
+        shapes: Its parameters, and the statistics its network keeps beside them.
         n_parameters: Its trainable weights.
         tracker: Its best epoch and its patience.
         epoch: Epochs completed.

@@ -5,7 +5,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hpsearch.layers.stack import Stack, grown
 from hpsearch.training.batches import Batches
@@ -15,7 +18,7 @@ from hpsearch.training.lanes import LaneState
 from hpsearch.training.losses import Loss
 from hpsearch.training.packing import model_of, optimizer_of
 from hpsearch.training.resident import Resident
-from hpsearch.training.seeds import initial_generator
+from hpsearch.training.seeds import draw_key, initial_generator, step_keys
 from hpsearch.training.step import Coefficients, Step
 
 _CHUNK_S = 0.2  # between two looks at the clock and at the caller's wishes
@@ -50,11 +53,21 @@ class Pack:
         self._network = model_of(config).network(
             self.shapes, n_rows=1, is_exact=is_exact, device=resident.device
         )
-        self._weights = Stack(self.shapes, 1, dtype=resident.dtype, device=resident.device)
-        self._gradients = self._weights.like()
+        # statistics of the network stand behind what is trained, and share its fate
+        self._weights = Stack(
+            self.shapes,
+            1,
+            dtype=resident.dtype,
+            device=resident.device,
+            blocks=model_of(config).blocks(),
+        )
+        self._gradients = self._weights.like(n_first=len(self._network.is_weight))
         self._best = self._weights.like()
-        self._buffers = {name: self._weights.like() for name in self._rule.buffers}
-        self._snapshot = {name: self._weights.like() for name in ("weights", *self._buffers)}
+        self._buffers = {name: self._gradients.like() for name in self._rule.buffers}
+        self._snapshot = {
+            "weights": self._weights.like(),
+            **{name: buffer.like() for name, buffer in self._buffers.items()},
+        }
         self._chunk_steps = _FIRST_CHUNK_STEPS
 
     # --- lanes come and go -------------------------------------------------------------------
@@ -77,7 +90,7 @@ class Pack:
             for name, buffer in self._buffers.items():
                 buffer.put(row, _named(state.arrays, name))
             self._best.put(row, _named(state.arrays, "best"))
-        self._network.fit(row, lane.shapes)
+        self._network.fit(row, lane.shapes, model_of(lane.spec.config).dropout_rates())
         self.lanes.append(lane)
         for name, stack in self._snapshot.items():
             stack.copy_row(self._live(name), row)
@@ -98,7 +111,7 @@ class Pack:
             return
         room, n_lanes = max(n_rows, 2 * have), len(self.lanes)
         self._weights = grown(self._weights, room, n_lanes)
-        self._gradients = self._weights.like()
+        self._gradients = self._gradients.like(room)
         self._best = grown(self._best, room, n_lanes)
         self._buffers = {n: grown(s, room, n_lanes) for n, s in self._buffers.items()}
         self._snapshot = {n: grown(s, room, n_lanes) for n, s in self._snapshot.items()}
@@ -122,8 +135,10 @@ class Pack:
             stack.copy_rows(self._live(name), len(self.lanes))
 
     def best_weights(self, lane: Lane) -> dict[str, Any]:
-        """Return the weights of a lane's best epoch."""
-        return self._best.take(self.lanes.index(lane), lane.shapes)
+        """Return the weights and statistics of a lane's best epoch."""
+        arrays = self._best.take(self.lanes.index(lane), lane.shapes)
+        # a value without axes is a count, a whole number in torch's state dicts
+        return {name: a if a.ndim else a.astype(np.int64) for name, a in arrays.items()}
 
     def state(self, lane: Lane) -> LaneState:
         """Return a lane as of its last epoch boundary."""
@@ -166,9 +181,10 @@ class Pack:
             started = time.monotonic()
             chunk = range(done, min(done + self._chunk_steps, batches.n_steps))
             coefficients = Coefficients(self.lanes, chunk, self._resident)
+            keys = self._keys(chunk)
             for offset, (x, y) in enumerate(batches.of(chunk)):
                 is_sampled = chunk[offset] % _NORM_EVERY == 0
-                step(x, y, coefficients.at(offset), is_sampled=is_sampled)
+                step(x, y, coefficients.at(offset), keys[offset], is_sampled=is_sampled)
                 n_norms += is_sampled
             done = chunk.stop
             is_alive = bool(step.sums[:, 0].isfinite().any())  # the chunk's one sync
@@ -177,6 +193,17 @@ class Pack:
             if not is_alive:
                 break
         return step.sums.cpu().numpy(), (step.norms / n_norms).cpu().numpy()
+
+    def _keys(self, steps: range) -> Tensor:
+        """Return the keys of what the lanes draw, ``[steps, lanes, draws, 2]``."""
+        numbers = np.arange(steps.start, steps.stop, dtype=np.int64) + 1
+        per_lane = [
+            step_keys(
+                draw_key(self._seed, lane.number), lane.step + numbers, self._network.n_draws
+            )
+            for lane in self.lanes
+        ]
+        return torch.from_numpy(np.stack(per_lane, 1)).to(self._resident.device)
 
     def count_steps(self) -> None:
         """Note that every lane has taken the steps of one epoch."""

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -276,11 +276,14 @@ class Run:
         if spec.number in self._lanes:
             raise BrokenInvariant(f"trial {spec.number} is in training already")
         splits = self._setup.resident.splits
-        model, training = model_of(spec.config), spec.config.training
-        rule = training.early_stopping or self._setup.early_stopping
+        model = model_of(spec.config).fitted(splits.input_shape)
+        rule = spec.config.training.early_stopping or self._setup.early_stopping
         lane = Lane(
-            spec,
-            model.shapes(splits.n_inputs, splits.n_outputs),
+            replace(spec, config=replace(spec.config, model=model)),
+            {
+                **model.shapes(splits.n_inputs, splits.n_outputs),
+                **model.statistics(splits.n_inputs, splits.n_outputs),
+            },
             model.n_parameters(splits.n_inputs, splits.n_outputs),
             Tracker(self._setup.goal, rule),
         )
@@ -302,9 +305,13 @@ class Run:
             message = f"there is no memory for its weights: {str(error)[:500]}"
             lane.end = LaneEnd(LaneOutcome.FAILED, failure=(FailureKind.OOM, message))
             return
-        most = pack_lanes(setup.lanes, setup.device, lane.shapes)
+        most = self._most(lane)
         self._limits[pack] = most if limit is None else min(most, limit)
         self._packs.append(pack)
+
+    def _most(self, lane: Lane) -> int:
+        known = model_of(lane.spec.config).most_lanes_on_cpu()
+        return pack_lanes(self._setup.lanes, self._setup.device, lane.shapes, known)
 
     def _takes(self, pack: Pack, lane: Lane) -> bool:
         n_examples = len(self._setup.resident.train)
@@ -328,7 +335,7 @@ class Run:
         setup = self._setup
         live = [lane for lane in self._lanes.values() if lane.end is None]
         if live:  # no more lanes than pay for the widest
-            most = min(pack_lanes(setup.lanes, setup.device, lane.shapes) for lane in live)
+            most = min(self._most(lane) for lane in live)
         else:
             most = most_lanes(setup.lanes, setup.device)
         return max(0, most - len(live))

@@ -79,8 +79,9 @@ class Step:
         n_lanes = len(lanes)
         self._network, self._loss, self._resident = network, loss, resident
         self._weights, self._gradients = weights.front(n_lanes), gradients.front(n_lanes)
+        self._trained = self._weights[: len(network.is_weight)]
         rows = [buffer.front(n_lanes) for buffer in buffers]
-        self._buffers = [tuple(row[i] for row in rows) for i in range(len(self._weights))]
+        self._buffers = [tuple(row[i] for row in rows) for i in range(len(self._trained))]
         optimizers = [optimizer_of(lane.spec.config) for lane in lanes]
         self._update = optimizers[0].update
         self._l1 = self._column([one.l1 for one in optimizers])
@@ -98,7 +99,13 @@ class Step:
         self.norms = torch.zeros(n_lanes, dtype=torch.float64, device=resident.device)
 
     def __call__(
-        self, x: Tensor, y: Tensor, coefficients: Mapping[str, Tensor], *, is_sampled: bool
+        self,
+        x: Tensor,
+        y: Tensor,
+        coefficients: Mapping[str, Tensor],
+        keys: Tensor,
+        *,
+        is_sampled: bool,
     ) -> None:
         """Take the step.
 
@@ -106,9 +113,10 @@ class Step:
             x: Inputs of a batch, as :meth:`Network.forward` takes them.
             y: Targets of it.
             coefficients: Of the update rule.
+            keys: Of the network's random numbers, ``[lanes, draws, 2]``.
             is_sampled: Whether the gradient's norm is noted.
         """
-        z = self._network.forward(self._weights, x)
+        z = self._network.forward(self._weights, x, keys)
         d, sums = self._loss.gradient(z, y, self._smoothing)
         self.sums += sums
         self._network.backward(self._weights, self._gradients, d)
@@ -122,13 +130,13 @@ class Step:
                 for gradient in self._gradients:
                     gradient.mul_(factor)
         for weight, gradient, buffers in zip(
-            self._weights, self._gradients, self._buffers, strict=True
+            self._trained, self._gradients, self._buffers, strict=True
         ):
             self._update(weight, gradient, buffers, coefficients)
 
     def _penalise(self) -> None:
         for weight, gradient, is_weight in zip(
-            self._weights, self._gradients, self._network.is_weight, strict=True
+            self._trained, self._gradients, self._network.is_weight, strict=True
         ):
             if is_weight and self._l2 is not None:
                 gradient.addcmul_(weight, self._l2)

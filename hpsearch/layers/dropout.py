@@ -1,0 +1,108 @@
+"""Dropout over lanes: each lane its own rate, its own coins, whoever stands beside it.
+
+The coins are a hash of (key, unit, column) and nothing else: not of the row a lane stands in,
+not of the width of its pack, not of what was drawn before. The key says trial, step and layer.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int32
+from torch import Tensor
+
+_UNIT = 0x9E3779B1  # odd, near 2^32 / golden ratio: spreads the units over the numbers
+_MIX = (0x21F0AAAD, 0x735A2D97)  # multipliers of the lowbias32 hash
+_LAST = 0x2C1B3C6D  # odd; multiplies once more after the key is in
+_HALF = 2**31  # of the 2^32 values a hash has
+
+
+class Dropout:
+    """One dropout layer of a pack.
+
+    Args:
+        n_rows: Lanes there is room for.
+        width: Units of the widest lane.
+        device: Where the coins are thrown.
+    """
+
+    def __init__(self, n_rows: int, width: int, device: torch.device) -> None:
+        self._width, self._device = width, device
+        self._rates = [0.0] * n_rows
+        self._tables: dict[int, tuple[Tensor, Tensor]] = {}  # by lanes; emptied by any change
+        self._places: dict[int, Tensor] = {}
+
+    def resize(self, n_rows: int) -> None:
+        """Make room for ``n_rows`` lanes; those there stay."""
+        self._rates = [*self._rates, *([0.0] * n_rows)][:n_rows]
+        self._tables.clear()
+
+    def set_rate(self, lane: int, rate: float) -> None:
+        """Note the probability to drop of the lane in this row."""
+        self._rates[lane] = rate
+        self._tables.clear()
+
+    def move(self, source: int, target: int) -> None:
+        """Take the rate of one row to another."""
+        self.set_rate(target, self._rates[source])
+
+    def factors(
+        self, keys: Int32[Tensor, "lanes 2"], n_columns: int, dtype: torch.dtype
+    ) -> Float[Tensor, "lanes width columns"] | None:
+        """Return what to multiply outputs and their gradients by: 0 or 1 / (1 - rate).
+
+        Args:
+            keys: Of this step and layer, one pair a lane.
+            n_columns: Examples; times steps in a sequence, step after step.
+            dtype: Of the factors.
+
+        Returns:
+            The factors, or None where no lane drops anything.
+
+        Cost: six passes over int32 numbers of the size of the result.
+        """
+        n_lanes = keys.shape[0]
+        if not any(self._rates[:n_lanes]):
+            return None
+        if n_lanes not in self._tables:
+            self._tables[n_lanes] = _table(self._rates[:n_lanes], dtype, self._device)
+        threshold, scale = self._tables[n_lanes]
+        if n_columns not in self._places:
+            if len(self._places) > 1:  # the batch and the smaller, last one
+                self._places.clear()
+            self._places[n_columns] = _places(self._width, n_columns, self._device)
+        first, second = keys[:, None, None, 0], keys[:, None, None, 1]
+        coins = (self._places[n_columns] ^ first).mul_(second | 1)
+        coins = coins.bitwise_xor_(coins >> 15).mul_(_signed(_LAST))
+        return (coins >= threshold).to(dtype).mul_(scale)
+
+
+def _table(
+    rates: Sequence[float], dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return the smallest coin that is kept and the factor of what is kept, per lane."""
+    smallest = [min(round(rate * 2 * _HALF), 2 * _HALF - 1) - _HALF for rate in rates]
+    threshold = torch.tensor(smallest, dtype=torch.int32, device=device)
+    scale = torch.tensor([1 / (1 - rate) for rate in rates], dtype=torch.float64)
+    return threshold[:, None, None], scale.to(device, dtype)[:, None, None]
+
+
+def _places(width: int, n_columns: int, device: torch.device) -> Tensor:
+    """Return a well-mixed number for each (unit, column), the same in every pack."""
+    unit = torch.arange(width, device=device)[:, None]
+    column = torch.arange(n_columns, device=device)[None, :]
+    number = (unit * _UNIT + column) & (2 * _HALF - 1)  # int64 holds every product
+    for multiplier in _MIX:
+        number = number ^ (number >> 16)
+        number = _product(number, multiplier)
+    number = number ^ (number >> 15)
+    return (number - ((number >= _HALF).long() * 2 * _HALF)).to(torch.int32)
+
+
+def _product(number: Tensor, multiplier: int) -> Tensor:
+    """Return the product modulo 2^32 of numbers below 2^32, without leaving int64."""
+    low, high = multiplier & 0xFFFF, multiplier >> 16
+    return (number * low + (((number * high) & 0xFFFF) << 16)) & (2 * _HALF - 1)
+
+
+def _signed(number: int) -> int:
+    return number - 2 * _HALF if number >= _HALF else number
