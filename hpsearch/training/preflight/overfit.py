@@ -1,0 +1,197 @@
+"""Whether some corner of the space can learn a few examples by heart."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from hpsearch.datasets.splits import Splits
+from hpsearch.spec.config import TrialConfig
+from hpsearch.spec.findings import Finding, Severity
+from hpsearch.spec.searchspace import SearchSpace
+from hpsearch.spec.sections import Direction, Task, Training
+from hpsearch.spec.space import Domain
+from hpsearch.training.engine import Engine
+from hpsearch.training.lanes import Boundary, Goal, LaneSpec, Reply
+from hpsearch.training.packing import optimizer_of
+from hpsearch.training.preflight.clock import Clock
+from hpsearch.training.preflight.few import few_examples
+from hpsearch.training.preflight.points import (
+    Point,
+    field_of,
+    place_of,
+    point_at,
+    stratified,
+)
+
+SHARE = 0.05  # of the training examples
+FEWEST, MOST = 32, 256  # examples, whatever the share
+N_CORNERS = 6
+MAX_STEPS = 400
+LONGEST_S = 2.0
+SHARE_OF_TIME = 0.6  # of what is left of the preflight's
+BY_HEART = 0.95  # accuracy on the examples trained on
+LOW_ERROR = 0.1  # of the targets' variance
+_EASY_WIDTH, _EASY_DEPTH, _EASY_BATCH = 256, 2, 32
+
+# what makes learning by heart hard is set to its low end
+_LOW = frozenset({"l1", "l2", "weight_decay", "dropout", "label_smoothing"})
+_EASY = {"hidden_units": _EASY_WIDTH, "hidden_layers": _EASY_DEPTH, "batch_size": _EASY_BATCH}
+
+
+def check_overfit(
+    space: SearchSpace, splits: Splits, *, seed: int, device: str, clock: Clock
+) -> Finding:
+    """Train a few easy points of the space on a few examples until one knows them by heart.
+
+    The corners have the space's weakest regularisation, handy widths and learning rates from all
+    over their range; schedules and early stopping are left out.
+    """
+    n_all = len(splits.train)
+    few = few_examples(splits, min(n_all, MOST, max(FEWEST, round(SHARE * n_all))), seed)
+    corners = [
+        corner
+        for index in range(1 if space.is_empty else N_CORNERS)
+        if (corner := point_at(space, splits.input_shape, _easy(index))) is not None
+    ]
+    is_classes = splits.task is Task.CLASSIFICATION
+    goal = BY_HEART if is_classes else LOW_ERROR
+    expected = f"an accuracy of {goal:.0%}" if is_classes else f"a loss under {goal:g}"
+    if not corners:
+        message = "no corner of the space is a valid point"
+        return Finding("overfit", Severity.SKIPPED, message, None, expected)
+    fit = _Fit(few, corners, goal, is_classes=is_classes)
+    fit.run(seed, device, Clock.within(clock, min(LONGEST_S, SHARE_OF_TIME * clock.left_s)))
+    n_examples = len(few.train)
+    reached = f"an accuracy of {fit.best:.1%}" if is_classes else f"a loss of {fit.best:.2g}"
+    measured = fit.best if math.isfinite(fit.best) else None
+    if fit.is_reached:
+        message = f"{n_examples} examples can be learnt by heart, in {fit.epochs} epochs"
+        return Finding("overfit", Severity.OK, message, measured, expected)
+    if not fit.is_done:
+        message = (
+            f"undecided: {reached} on {n_examples} examples when the time was up, after "
+            f"{fit.epochs} epochs"
+        )
+        return Finding("overfit", Severity.SKIPPED, message, measured, expected)
+    message = (
+        f"no point tried learnt {n_examples} examples by heart ({reached} after {fit.epochs} "
+        f"epochs): {fit.advice()}"
+    )
+    return Finding("overfit", Severity.WARNING, message, measured, expected)
+
+
+class _Fit:
+    """The corners trained together on the few examples.
+
+    Attributes:
+        best: The best accuracy or loss so far.
+        epochs: Epochs trained until it was reached.
+        is_reached: Whether it is good enough.
+        is_done: Whether every corner was trained to its end.
+    """
+
+    def __init__(
+        self, few: Splits, corners: Sequence[Point], goal: float, *, is_classes: bool
+    ) -> None:
+        self._few, self._corners, self._goal = few, corners, goal
+        self._sign = 1.0 if is_classes else -1.0
+        self._metric = "val_accuracy" if is_classes else "val_loss"
+        self._direction = Direction.MAXIMIZE if is_classes else Direction.MINIMIZE
+        self._losses: dict[int, tuple[float, float]] = {}  # of first and last epoch
+        self._n_failed = 0
+        self.best = -self._sign * math.inf
+        self.epochs = 0
+        self.is_done = False
+
+    @property
+    def is_reached(self) -> bool:
+        return self._sign * (self.best - self._goal) >= 0
+
+    def run(self, seed: int, device: str, clock: Clock) -> None:
+        """Train until one corner is good enough, all are at their end, or the time is up."""
+        engine = Engine(
+            self._few,
+            Goal(self._metric, self._direction),
+            seed=seed,
+            device=device,
+            lanes=len(self._corners),
+        )
+        waiting = [LaneSpec(number, self._lane(c)) for number, c in enumerate(self._corners)]
+        n_ended = 0
+
+        def boundary(asked: Boundary) -> Reply:
+            nonlocal waiting, n_ended
+            for report in asked.reports:
+                for epoch in report.epochs:
+                    self._note(report.number, epoch.epoch, epoch.metrics)
+                if report.end is not None:
+                    n_ended += 1
+                    self._n_failed += report.end.failure is not None
+            if self.is_reached:
+                return Reply(hand_back_all=True)
+            admitted, waiting = waiting[: asked.n_free], waiting[asked.n_free :]
+            return Reply(admit=tuple(admitted))
+
+        engine.run(boundary, clock.is_over)
+        self.is_done = n_ended == len(self._corners)
+
+    def advice(self) -> str:
+        """Return what to change, judged by the corner that came furthest."""
+        if self._n_failed == len(self._corners):
+            return "every one of them diverged: lower optimizer.learning_rate"
+        # their first weights differ: what counts is how far each one came from there
+        best = max(self._losses, key=lambda index: self._losses[index][0] - self._losses[index][1])
+        optimizers = [optimizer_of(corner.config) for corner in self._corners]
+        rate, rates = optimizers[best].learning_rate, [one.learning_rate for one in optimizers]
+        told = f"the loss fell most at {rate:.3g}"
+        if optimizers[best].l1 > 0 or optimizers[best].l2 > 0:
+            return (
+                "lower the lower end of optimizer.l1 and l2, or raise that of "
+                f"optimizer.learning_rate ({told})"
+            )
+        if rate >= max(rates):
+            return f"raise the upper end of optimizer.learning_rate ({told})"
+        if rate <= min(rates):
+            return f"lower the lower end of optimizer.learning_rate ({told})"
+        return "allow wider or deeper networks, or check that the labels belong to the inputs"
+
+    def _note(self, index: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        first, _ = self._losses.get(index, (metrics["val_loss"], 0.0))
+        self._losses[index] = first, metrics["val_loss"]
+        value = metrics[self._metric]
+        if self.is_reached:
+            return
+        self.epochs = max(self.epochs, epoch)
+        if self._sign * (value - self.best) > 0:
+            self.best = value
+
+    def _lane(self, corner: Point) -> TrialConfig:
+        config = corner.config
+        batch = min(config.training.batch_size, len(self._few.train))
+        n_epochs = max(1, math.ceil(MAX_STEPS * batch / len(self._few.train)))
+        plain = type(config.optimizer).model_fields["schedule"].default
+        return dataclasses.replace(
+            config,
+            optimizer=config.optimizer.model_copy(update={"schedule": plain}),
+            training=Training(epochs=n_epochs, batch_size=batch),
+        )
+
+
+def _easy(index: int) -> Callable[[str, Domain], float]:
+    """Return where in each range the corner of this index stands."""
+
+    def place(name: str, domain: Domain) -> float:
+        field = field_of(name)
+        if field in _LOW:
+            return place_of(domain, 0.0)
+        if field in _EASY and not _holds_text(domain):
+            return place_of(domain, _EASY[field])
+        return stratified(name, index, N_CORNERS)
+
+    return place
+
+
+def _holds_text(domain: Domain) -> bool:
+    """Whether choices are whole architectures, as text."""
+    choices = getattr(domain, "choices", ())
+    return any(isinstance(choice, str) for choice in choices)
