@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hpsearch.datasets.base import REGISTRY as DATASETS
 from hpsearch.datasets.splits import Splits, split
+from hpsearch.datasets.stored import load_stored
 from hpsearch.errors import DatasetUnavailable, TrialFailed
 from hpsearch.logs import get_logger
 from hpsearch.session.run import Session, TurnSummary
@@ -65,7 +66,7 @@ class TurnRunner:
         self._turn_s = turn_s
         self._checkpoint_s = checkpoint_s
         self._states = StateCache()
-        self._splits: OrderedDict[DatasetSection, Splits] = OrderedDict()
+        self._splits: OrderedDict[tuple[DatasetSection, str | None], Splits] = OrderedDict()
         self._last_touch = -math.inf
 
     def run(
@@ -134,13 +135,18 @@ class TurnRunner:
         return session.summary()
 
     def _load(self, definition: Definition) -> Splits:
-        section = definition.dataset
-        if section in self._splits:
-            self._splits.move_to_end(section)
-            return self._splits[section]
-        dataset = DATASETS[section.name]()
-        made = split(dataset.load(self._datasets_dir), section, dataset.info().task)
-        self._splits[section] = made
+        section, data = definition.dataset, definition.data
+        # the key of an upload: another one may have got its name since
+        wanted = (section, data.stored)
+        if wanted in self._splits:
+            self._splits.move_to_end(wanted)
+            return self._splits[wanted]
+        if data.stored is not None:
+            arrays = load_stored(self._artifacts_dir, data)
+        else:
+            arrays = DATASETS[section.name]().load(self._datasets_dir)
+        made = split(arrays, section, data.task)
+        self._splits[wanted] = made
         while len(self._splits) > MAX_CACHED_SPLITS:
             self._splits.popitem(last=False)
         return made

@@ -13,11 +13,10 @@ from hpsearch.api.lifespan import N_THREADS, lifespan_of
 from hpsearch.api.limits import BodyLimit
 from hpsearch.api.methods import allowed_methods
 from hpsearch.api.openapi import VERSION, describe
-from hpsearch.api.pages import docs, login, study_pages
+from hpsearch.api.pages import docs, figures, login, study_pages
 from hpsearch.api.pages.failure import failure_page, wants_page
-from hpsearch.api.routes import epochs, health, schema, studies, trials, workers
+from hpsearch.api.routes import datasets, epochs, health, plots, schema, studies, trials, workers
 from hpsearch.api.services import Services
-from hpsearch.catalog import installed_catalog
 from hpsearch.queue.doorbell import Doorbell
 from hpsearch.settings import Settings
 from hpsearch.storage.database import Database
@@ -42,11 +41,11 @@ def create_app(
     services = Services(
         database=database,
         doorbell=doorbell,
-        catalog=installed_catalog(),
         tokens=TokenBook(admin_token(settings), database),
         janitor=JanitorThread(database, doorbell, lease_s=settings.lease_s),
         dashboard=Dashboard(database),
         artifacts_dir=settings.resolved_artifacts_dir,
+        max_dataset_bytes=settings.max_dataset_mb * 1024**2,
     )
     app = FastAPI(
         title="hpsearch",
@@ -58,14 +57,20 @@ def create_app(
         exception_handlers={HTTPException: _refuse, RequestValidationError: _refuse},
     )
     app.state.services = services
-    for noun in (studies, trials, epochs, schema, workers, health, study_pages, login, docs):
+    for noun in (studies, trials, epochs, plots, datasets, schema, workers, health):
+        app.include_router(noun.router)
+    for noun in (study_pages, login, docs, figures):
         app.include_router(noun.router)
     for prefix in DASHBOARD_PREFIXES:
         app.mount(prefix, services.dashboard)
     describe(app)
     # the last one added is the outermost
     app.add_middleware(Gate, book=services.tokens)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_definition_kb * 1024)
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=settings.max_definition_kb * 1024,
+        max_upload_bytes=services.max_dataset_bytes,
+    )
     app.add_middleware(Envelope)
     return app
 

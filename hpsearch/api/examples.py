@@ -171,6 +171,44 @@ EPOCHS: dict[str, Any] = {
     "next_page_token": None,
 }
 
+DATASET: dict[str, Any] = {
+    "name": "housing",
+    "source": "upload",
+    "task": "regression",
+    "input_shape": [4],
+    "n_outputs": 1,
+    "outputs": ["price"],
+    "n_examples": 442,
+    "has_test_split": False,
+    "description": "uploaded",
+    "columns": [
+        {"name": "rooms", "kind": "number"},
+        {"name": "area", "kind": "number"},
+        {"name": "city", "kind": "category", "values": ["Oslo", "Rome"]},
+        {"name": "price", "kind": "target"},
+    ],
+    "warnings": [],
+    "media_type": "text/csv",
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "n_bytes": 18211,
+    "owner": "admin",
+    "created_at": "2026-03-01T09:12:44.310022Z",
+    "used_by": [],
+}
+
+DATASET_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "text/csv": {
+                "schema": {"type": "string"},
+                "example": "rooms,area,city,price\n3,78.5,Oslo,412\n2,51,Rome,287\n4,99,Oslo,54\n",
+            },
+            "application/x-npz": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+
 PROBLEM: dict[str, Any] = {
     "type": "/problems/definition-invalid",
     "title": "The study definition is invalid",

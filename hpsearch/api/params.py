@@ -11,7 +11,7 @@ from hpsearch.spec.states import Origin, StudyState, TrialState
 
 MAX_TRIAL_NUMBER = 2**31 - 1  # Optuna keeps numbers in 32 bits
 MAX_SHOWN_CHARS = 100
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -23,7 +23,7 @@ def study_name(
     Raises:
         StudyNotFound: No study can be called so; the database is not even asked.
     """
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise StudyNotFound(name[:MAX_SHOWN_CHARS])
     return name
 

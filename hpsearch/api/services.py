@@ -12,6 +12,7 @@ from hpsearch.api.janitor import JanitorThread
 from hpsearch.queue.doorbell import Doorbell
 from hpsearch.spec.catalog import Catalog
 from hpsearch.storage.database import Database
+from hpsearch.studies.datasets import known_catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +22,25 @@ class Services:
     Attributes:
         database: The truth.
         doorbell: Where workers are called.
-        catalog: Plugins a definition may name.
         tokens: Tells whose token it is.
         janitor: Runs in the background; a nudge makes it look at once.
         dashboard: Optuna Dashboard on the database.
-        artifacts_dir: Where checkpoints and models of studies are kept.
+        artifacts_dir: Where checkpoints, models and uploaded arrays are kept.
+        max_dataset_bytes: Most that an upload may take, as sent and as arrays.
     """
 
     database: Database
     doorbell: Doorbell
-    catalog: Catalog
     tokens: TokenBook
     janitor: JanitorThread
     dashboard: Dashboard
     artifacts_dir: Path
+    max_dataset_bytes: int
+
+    @property
+    def catalog(self) -> Catalog:
+        """What a definition may name at this moment: plugins and uploaded data sets."""
+        return known_catalog(self.database)
 
     def close(self) -> None:
         """Stop the janitor and close every connection."""

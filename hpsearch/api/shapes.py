@@ -1,11 +1,12 @@
 """The shapes of answers as OpenAPI shows them; ``wire.py`` makes them from the views."""
 
 from datetime import datetime
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
+from hpsearch.spec.sections import Task
 from hpsearch.spec.states import AttemptState, FailureKind, Origin, StudyState, TrialState
 
 Nonfinite = Annotated[
@@ -155,6 +156,12 @@ class TrialList(TypedDict):
     next_page_token: str | None
 
 
+class TrialsAdded(TypedDict):
+    """Trials made by one request."""
+
+    trials: list[TrialInList]
+
+
 class EpochList(TypedDict):
     """A page of epochs."""
 
@@ -166,6 +173,35 @@ class WorkerList(TypedDict):
     """The workers."""
 
     workers: list[dict[str, Any]]
+    next_page_token: str | None
+
+
+class Dataset(TypedDict):
+    """A data set; the fields from ``columns`` on are those of uploads."""
+
+    name: str
+    source: Literal["built_in", "upload"]
+    task: Task
+    input_shape: Annotated[list[int], Field(description="shape of one example")]
+    n_outputs: Annotated[int, Field(description="classes, or target columns")]
+    outputs: Annotated[list[str], Field(description="their names, where known")]
+    n_examples: Annotated[int | None, Field(description="without a test split of its own")]
+    has_test_split: bool
+    description: str
+    columns: Annotated[list[dict[str, Any]], Field(description="as they were understood")]
+    warnings: list[str]
+    media_type: str | None
+    sha256: Annotated[str | None, Field(description="of the file as it came")]
+    n_bytes: int | None
+    owner: str | None
+    created_at: datetime | None
+    used_by: Annotated[list[str], Field(description="studies that need it")]
+
+
+class DatasetList(TypedDict):
+    """A page of data sets."""
+
+    datasets: list[Dataset]
     next_page_token: str | None
 
 
