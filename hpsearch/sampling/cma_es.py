@@ -10,6 +10,7 @@ from optuna._transform import _SearchSpaceTransform
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, CmaEsSampler
+from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from pydantic import Field, model_validator
@@ -102,6 +103,10 @@ class RetoldCmaEs(CmaEsSampler):
     millisecond for each.
     """
 
+    def __init__(self, *, seed: int, **arguments: Any) -> None:
+        super().__init__(seed=seed, **arguments)
+        self._seed = seed
+
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
@@ -120,6 +125,9 @@ class RetoldCmaEs(CmaEsSampler):
         while True:
             told = self._get_solution_trials(completed_trials, optimizer.generation)
             if len(told) < optimizer.population_size:
+                if self._get_solution_trials(completed_trials, 1):
+                    # Optuna's has drawn nothing yet where it finds a state
+                    self._cma_rng = LazyRandomState(self._seed)
                 return optimizer
             optimizer.tell(
                 [self._solution(space, trial) for trial in told[: optimizer.population_size]]
