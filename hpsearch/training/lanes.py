@@ -113,7 +113,7 @@ class Boundary:
     reports: tuple[LaneReport, ...]
     n_live: int
     n_free: int
-    state_of: Callable[[int], LaneState | None] = lambda _: None
+    state_of: Callable[[int], LaneState | None] = field(default=lambda _: None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from hpsearch.storage.database import Database
 from hpsearch.studies.control import pause, resume
 from hpsearch.studies.read import get_study, get_trial, list_trials, study_epochs
 from hpsearch.studies.recover import worker_lost
+from hpsearch.studies.report import report
 from hpsearch.turn import TurnRunner
 from tests.studies import opened, stored
 
@@ -214,23 +215,21 @@ def test_an_engine_that_breaks_costs_attempts_and_ends(
 def test_training_goes_on_while_the_database_is_away(
     database: Database, make_runner: Callable[..., TurnRunner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hpsearch.session import run as session
-
     stored(database, "undisturbed", **SMALL)
     make_runner().run(None, never)
     stored(database, "outage", **SMALL)
-    real, calls = session.report, itertools.count()
+    calls = itertools.count()
 
     def flaky(*args: Any, **kwargs: Any) -> Any:
         n = next(calls)
         if n in {1, 2, 4}:
             raise ServiceDown("database", "away")
-        decisions = real(*args, **kwargs)
+        decisions = report(*args, **kwargs)
         if n == 3:
             raise ServiceDown("database", "the acknowledgement was lost")
         return decisions
 
-    monkeypatch.setattr(session, "report", flaky)
+    monkeypatch.setattr("hpsearch.session.run.report", flaky)
     make_runner().run(None, never)
 
     assert get_study(database, "outage").counts.complete == 6
