@@ -236,9 +236,9 @@ class WrongState(Conflict):
 
     code = "wrong-state"
 
-    def __init__(self, verb: str, name: str, state: str) -> None:
+    def __init__(self, verb: str, name: str, state: str, why: str | None = None) -> None:
         self.verb, self.name, self.state = verb, name, state
-        super().__init__(f"cannot {verb} study {name!r}: it is {state}")
+        super().__init__(f"cannot {verb} study {name!r}: {why or f'it is {state}'}")
 
     def fields(self) -> dict[str, Any]:
         """Return the study, its state and the refused verb."""

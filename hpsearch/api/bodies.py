@@ -66,20 +66,29 @@ async def read_definition(request: Request) -> DefinitionBody:
         UnsupportedMediaType: It is neither JSON nor YAML, or compressed, or not UTF-8.
         BodyTooLarge: It is larger than this server accepts.
     """
+    return DefinitionBody(checked_media_type(request, JSON, YAML), await request.body())
+
+
+def checked_media_type(request: Request, *allowed: str) -> str:
+    """Return the media type of a request's body.
+
+    Raises:
+        UnsupportedMediaType: It is none of the allowed, or the body is compressed or not UTF-8.
+    """
     header = Message()
     header["content-type"] = request.headers.get("content-type", "")
     media_type = header.get_content_type() if request.headers.get("content-type") else "nothing"
-    if media_type not in {JSON, YAML}:
+    if media_type not in allowed:
         raise UnsupportedMediaType(
-            f"send the definition as Content-Type {JSON} or {YAML}, not {media_type[:100]}"
+            f"send the body as Content-Type {' or '.join(allowed)}, not {media_type[:100]}"
         )
     charset = str(header.get_param("charset") or "utf-8").lower()
     if charset not in {"utf-8", "utf8", "us-ascii"}:
-        raise UnsupportedMediaType(f"send the definition in UTF-8, not {charset[:100]}")
+        raise UnsupportedMediaType(f"send the body in UTF-8, not {charset[:100]}")
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding != "identity":
         raise UnsupportedMediaType(f"send the body as it is, not in {encoding[:100]}")
-    return DefinitionBody(media_type, await request.body())
+    return media_type
 
 
 DefinitionBodyOf = Annotated[DefinitionBody, Depends(read_definition)]

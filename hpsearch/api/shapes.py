@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from hpsearch.spec.sections import Task
+from hpsearch.spec.findings import Severity
 from hpsearch.spec.states import AttemptState, FailureKind, Origin, StudyState, TrialState
 
 Nonfinite = Annotated[
@@ -104,6 +105,25 @@ class Trial(TrialInList):
     attempts: list[Attempt]
 
 
+class Finding(TypedDict):
+    """The result of one check of the preflight."""
+
+    check: str
+    severity: Severity
+    message: Annotated[str, Field(description="what was seen and what to change")]
+    measured: float | None
+    expected: str | None
+
+
+class Preflight(TypedDict):
+    """What was found before the first trial, and what that cost."""
+
+    device: str
+    device_seconds: Annotated[float, Field(description="in the budget, in no trial's")]
+    finished_at: datetime
+    findings: list[Finding]
+
+
 class Study(TypedDict):
     """A study."""
 
@@ -123,6 +143,7 @@ class Study(TypedDict):
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
+    preflight: Preflight | None
 
 
 @with_config(ConfigDict(extra="allow"))

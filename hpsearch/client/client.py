@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import httpx
 
+from hpsearch.client.datasets import Datasets
 from hpsearch.client.decode import View, decode, decode_epoch
 from hpsearch.client.definitions import Draft, Source, read_draft
 from hpsearch.client.discovery import find_address, find_token
@@ -55,6 +56,11 @@ class Client:
         timeout_s: Longest wait for one answer.
         transport: Replaces the network in tests.
         sleep: Waits between two tries and two looks.
+
+    Attributes:
+        url: Where the server listens.
+        token: What it is shown.
+        datasets: Its data sets: list, add, remove.
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class Client:
         self.token = token
         self._sleep = sleep
         self._connection = Connection(self.url, token, timeout_s, transport, sleep)
+        self.datasets = Datasets(self._connection)
 
     def __enter__(self) -> Self:
         return self
@@ -231,6 +238,18 @@ class Client:
         """End the study by the running epochs' end."""
         return self._verb(name, "cancel")
 
+    def change(self, name: str, patch: Mapping[str, Any]) -> StudyView:
+        """Change limits, weight, description or tags of a study, whatever its state.
+
+        Args:
+            name: The study.
+            patch: ``{"limits": {"max_trials": 50, "timeout_s": None}}``; None removes a limit.
+
+        Raises:
+            RequestInvalid: All wrong fields.
+        """
+        return decode(StudyView, self._connection.request("PATCH", _study(name), body=dict(patch)))
+
     def delete(self, name: str) -> None:
         """Delete the study with its trials and artifacts.
 
@@ -267,6 +286,47 @@ class Client:
         """Return one trial with its config and its attempts."""
         answer = self._connection.request("GET", f"{_study(name)}/trials/{int(number)}")
         return decode(TrialView, answer)
+
+    def enqueue(
+        self,
+        name: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        from_trial: int | None = None,
+        count: int = 1,
+    ) -> list[TrialSummary]:
+        """Add trials at a point; they are trained before new ones are sampled.
+
+        Args:
+            name: The study.
+            params: Values by parameter; missing ones are sampled.
+            from_trial: The number of a trial with the same point, instead of ``params``.
+            count: How many; same point, other seeds.
+
+        Raises:
+            RequestInvalid: The point is outside the space.
+            WrongState: The study is ending, or its limit leaves no room.
+        """
+        wish: dict[str, Any] = {"count": count}
+        if from_trial is not None:
+            wish["from_trial"] = from_trial
+        if params is not None or from_trial is None:
+            wish["params"] = dict(params or {})
+        answer = self._once(f"{_study(name)}/trials", wish)
+        return [decode(TrialSummary, row) for row in answer["trials"]]
+
+    def stop_trial(self, name: str, number: int) -> TrialView:
+        """Have a trial end at its next epoch as COMPLETE."""
+        path = f"{_study(name)}/trials/{int(number)}:stop"
+        return decode(TrialView, self._connection.request("POST", path))
+
+    def retry_trial(self, name: str, number: int) -> TrialSummary:
+        """Add a trial at the point of one that failed; ``max_trials`` grows by one.
+
+        Raises:
+            WrongState: The trial is not FAIL, or the study has ended for good.
+        """
+        return decode(TrialSummary, self._once(f"{_study(name)}/trials/{int(number)}:retry"))
 
     def epochs(self, name: str, number: int) -> list[EpochView]:
         """Return everything measured in every epoch of one trial."""
@@ -314,6 +374,11 @@ class Client:
 
     def _verb(self, name: str, verb: str) -> StudyView:
         return decode(StudyView, self._connection.request("POST", f"{_study(name)}:{verb}"))
+
+    def _once(self, path: str, body: Any = None) -> Any:
+        """Send a request that creates something, once however often it has to be repeated."""
+        key = {"idempotency-key": uuid.uuid4().hex}
+        return self._connection.request("POST", path, body=body, headers=key)
 
     def _pages(
         self,

@@ -14,6 +14,18 @@ _cache: OrderedDict[str, tuple[dict[str, Any], Definition]] = OrderedDict()
 _lock = Lock()
 
 
+def parsed_again(study: StudyRecord, document: object) -> Definition:
+    """Return a definition as if the study had it.
+
+    Raises:
+        InvalidDefinition: It is wrong, or names a plugin that is not installed here.
+    """
+    catalog = installed_catalog()
+    if study.dataset is not None:  # an upload, as it was and is: it stays while a study needs it
+        catalog = catalog.with_datasets([DatasetInfo.model_validate(study.dataset)])
+    return parse_definition(document, catalog)
+
+
 def compiled(study: StudyRecord) -> Definition:
     """Return the study's definition, ready to sample from and to resolve.
 
@@ -27,10 +39,7 @@ def compiled(study: StudyRecord) -> Definition:
         if definition is not None and document == study.definition:
             _cache.move_to_end(study.uuid)
             return definition
-    catalog = installed_catalog()
-    if study.dataset is not None:  # an upload, as it was and is: it stays while a study needs it
-        catalog = catalog.with_datasets([DatasetInfo.model_validate(study.dataset)])
-    definition = parse_definition(study.definition, catalog)
+    definition = parsed_again(study, study.definition)
     with _lock:
         _cache[study.uuid] = (study.definition, definition)
         while len(_cache) > _MAX_CACHED:

@@ -21,6 +21,7 @@ from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialCountsRecord, TrialRecord
 from hpsearch.studies.best import best_numbers
 from hpsearch.studies.compiled import compiled
+from hpsearch.studies.preflight import read_preflight
 
 MAX_BEST_SHOWN = 100  # a Pareto front may be as long as the study
 
@@ -49,6 +50,7 @@ def study_view(tx: Transaction, study: StudyRecord) -> StudyView:
         created_at=study.created_at,
         updated_at=study.updated_at,
         finished_at=study.finished_at,
+        preflight=read_preflight(study),
     )
 
 
@@ -57,14 +59,14 @@ def summaries(
 ) -> list[TrialSummary]:
     """Return trials as lists show them, in the order they came."""
     ids = [record.trial_id for record in records]
-    params, values = trials.read_params(tx, ids), trials.read_values(tx, ids)
+    params, values = _points(tx, records), trials.read_values(tx, ids)
     return [TrialSummary(**_fields(study, record, params, values)) for record in records]
 
 
 def trial_view(tx: Transaction, study: StudyRecord, record: TrialRecord) -> TrialView:
     """Return one trial with its resolved config and its attempts."""
     ids = [record.trial_id]
-    params, values = trials.read_params(tx, ids), trials.read_values(tx, ids)
+    params, values = _points(tx, [record]), trials.read_values(tx, ids)
     config = None
     if record.has_params:
         config = compiled(study).space.resolve(params.get(record.trial_id, {})).document()
@@ -85,6 +87,15 @@ def trial_view(tx: Transaction, study: StudyRecord, record: TrialRecord) -> Tria
             for attempt in attempts.of_trial(tx, record.trial_id)
         ),
     )
+
+
+def _points(
+    tx: Transaction, records: Sequence[TrialRecord]
+) -> dict[int, dict[str, ParameterValue]]:
+    """Return what was drawn, or asked for and not drawn yet, by trial id."""
+    asked = [record.trial_id for record in records if not record.has_params]
+    drawn = trials.read_params(tx, [record.trial_id for record in records if record.has_params])
+    return drawn | trials.fixed_params(tx, asked)
 
 
 def _fields(

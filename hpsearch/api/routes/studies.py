@@ -12,8 +12,9 @@ from hpsearch.api.examples import DEFINITION_BODY, STUDY, VALIDATION
 from hpsearch.api.params import IdempotencyKey, StudyFilterOf, StudyName
 from hpsearch.api.services import IdentityOf, ServicesOf
 from hpsearch.api.wire import JsonResponse, plain
+from hpsearch.api.wishes import PATCH_BODY, PatchOf
 from hpsearch.spec.views import StudyView
-from hpsearch.studies import control, create, read
+from hpsearch.studies import change, control, create, read
 
 router = APIRouter(tags=["studies"])
 
@@ -86,6 +87,22 @@ def list_studies(services: ServicesOf, query: StudyFilterOf) -> Response:
 def get_study(services: ServicesOf, name: StudyName) -> Response:
     """Return a study with its counts, progress and best trials."""
     return _answer(read.get_study(services.database, name))
+
+
+@router.patch(
+    "/v1/studies/{name}",
+    response_model=shapes.Study,
+    responses=_STUDY,
+    openapi_extra=PATCH_BODY,
+)
+def change_study(services: ServicesOf, name: StudyName, patch: PatchOf) -> Response:
+    """Change limits, weight, description or tags: a JSON merge patch, null removes a limit.
+
+    Possible at any moment. Raising a limit of a COMPLETED study makes it ACTIVE.
+    """
+    view = change.change_study(services.database, name, patch)
+    services.janitor.nudge()
+    return _answer(view)
 
 
 @router.delete("/v1/studies/{name}", status_code=HTTP_204_NO_CONTENT)

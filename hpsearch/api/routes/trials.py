@@ -1,13 +1,15 @@
 """``/v1/studies/{name}/trials`` and the best of them."""
 
 from fastapi import APIRouter, Response
+from starlette.status import HTTP_201_CREATED
 
 from hpsearch.api import shapes
 from hpsearch.api.examples import TRIAL
-from hpsearch.api.params import StudyName, TrialFilterOf, TrialNumber
+from hpsearch.api.params import IdempotencyKey, StudyName, TrialFilterOf, TrialNumber
 from hpsearch.api.services import ServicesOf
 from hpsearch.api.wire import JsonResponse, plain
-from hpsearch.studies import read
+from hpsearch.api.wishes import WISH_BODY, TrialWishOf
+from hpsearch.studies import enqueue, read, stop_trial
 
 router = APIRouter(tags=["trials"])
 
@@ -35,6 +37,52 @@ def list_trials(services: ServicesOf, name: StudyName, query: TrialFilterOf) -> 
 def get_trial(services: ServicesOf, name: StudyName, number: TrialNumber) -> Response:
     """Return a trial with every value it trains with and all its attempts."""
     return JsonResponse(plain(read.get_trial(services.database, name, number)))
+
+
+@router.post(
+    "/v1/studies/{name}/trials",
+    status_code=HTTP_201_CREATED,
+    response_model=shapes.TrialsAdded,
+    openapi_extra=WISH_BODY,
+)
+def add_trials(
+    services: ServicesOf, name: StudyName, wish: TrialWishOf, key: IdempotencyKey
+) -> Response:
+    """Add trials at a point of your own or of another trial; they are trained next.
+
+    Parameters left out are sampled. A point outside the space is 422; 409 once the study is
+    ending, or where `limits.max_trials` leaves no room.
+    """
+    added = enqueue.enqueue(
+        services.database,
+        name,
+        params=wish.params,
+        from_trial=wish.from_trial,
+        count=wish.count,
+        request_key=key,
+    )
+    services.janitor.nudge()
+    return JsonResponse({"trials": plain(added)}, HTTP_201_CREATED)
+
+
+@router.post("/v1/studies/{name}/trials/{number}:stop", response_model=shapes.Trial)
+def stop_one_trial(services: ServicesOf, name: StudyName, number: TrialNumber) -> Response:
+    """End a trial at its next epoch as COMPLETE; a finished one is left as it is."""
+    return JsonResponse(plain(stop_trial.stop_trial(services.database, name, number)))
+
+
+@router.post(
+    "/v1/studies/{name}/trials/{number}:retry",
+    status_code=HTTP_201_CREATED,
+    response_model=shapes.TrialInList,
+)
+def retry_trial(
+    services: ServicesOf, name: StudyName, number: TrialNumber, key: IdempotencyKey
+) -> Response:
+    """Add a trial at the point of one that failed; `limits.max_trials` grows by one."""
+    added = enqueue.retry(services.database, name, number, request_key=key)
+    services.janitor.nudge()
+    return JsonResponse(plain(added), HTTP_201_CREATED)
 
 
 @router.get("/v1/studies/{name}/best-trials", response_model=shapes.TrialList)
