@@ -17,6 +17,7 @@ class Adagrad(Optimizer):
     """torch.optim.Adagrad without decay of the learning rate."""
 
     buffers: ClassVar[tuple[str, ...]] = ("square",)
+    kernel: ClassVar[str | None] = "_fused_adagrad_"
 
     name: Literal["adagrad"] = "adagrad"
     learning_rate: LearningRate = 0.01
@@ -40,3 +41,28 @@ class Adagrad(Optimizer):
         square.addcmul_(gradient, gradient)
         spread = square.sqrt().add_(c["eps"])
         weight.addcdiv_(gradient * c["learning_rate"], spread, value=-1)
+
+    def update_lane(
+        self,
+        weights: list["Tensor"],
+        gradients: list["Tensor"],
+        buffers: Sequence[list["Tensor"]],
+        *,
+        learning_rate: float,
+        step: "Tensor",
+        l2: float,
+    ) -> None:
+        """Call torch's kernel."""
+        import torch
+
+        torch._fused_adagrad_(
+            weights,
+            gradients,
+            buffers[0],
+            [step] * len(weights),
+            lr=learning_rate,
+            lr_decay=0.0,
+            weight_decay=l2,
+            eps=self.eps,
+            maximize=False,
+        )

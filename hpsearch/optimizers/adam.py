@@ -24,6 +24,7 @@ class Adam(Optimizer):
     """torch.optim.Adam, the correction of the moments counted per lane."""
 
     buffers: ClassVar[tuple[str, ...]] = ("mean", "square")
+    kernel: ClassVar[str | None] = "_fused_adam_"
 
     name: Literal["adam"] = "adam"
     learning_rate: LearningRate = 1e-3
@@ -46,3 +47,32 @@ class Adam(Optimizer):
     ) -> None:
         """Step by mean / root of the mean square."""
         moment_update(weight, gradient, buffers, c)
+
+    def update_lane(
+        self,
+        weights: list["Tensor"],
+        gradients: list["Tensor"],
+        buffers: Sequence[list["Tensor"]],
+        *,
+        learning_rate: float,
+        step: "Tensor",
+        l2: float,
+    ) -> None:
+        """Call torch's kernel."""
+        import torch
+
+        torch._fused_adam_(
+            weights,
+            gradients,
+            buffers[0],
+            buffers[1],
+            [],
+            [step] * len(weights),
+            lr=learning_rate,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            weight_decay=l2,
+            eps=self.eps,
+            amsgrad=False,
+            maximize=False,
+        )

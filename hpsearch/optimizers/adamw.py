@@ -20,6 +20,8 @@ class AdamW(Optimizer):
     """torch.optim.AdamW: W *= 1 - learning_rate·weight_decay, then Adam's step."""
 
     buffers: ClassVar[tuple[str, ...]] = ("mean", "square")
+    kernel: ClassVar[str | None] = "_fused_adamw_"
+    takes_l2: ClassVar[bool] = False  # its decay is decoupled from the gradient
 
     name: Literal["adamw"] = "adamw"
     learning_rate: LearningRate = 1e-3
@@ -47,3 +49,32 @@ class AdamW(Optimizer):
         """Decay, then step as Adam."""
         weight.mul_(c["keep"])
         moment_update(weight, gradient, buffers, c)
+
+    def update_lane(
+        self,
+        weights: list["Tensor"],
+        gradients: list["Tensor"],
+        buffers: Sequence[list["Tensor"]],
+        *,
+        learning_rate: float,
+        step: "Tensor",
+        l2: float,  # noqa: ARG002 - takes_l2 is False
+    ) -> None:
+        """Call torch's kernel."""
+        import torch
+
+        torch._fused_adamw_(
+            weights,
+            gradients,
+            buffers[0],
+            buffers[1],
+            [],
+            [step] * len(weights),
+            lr=learning_rate,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            weight_decay=self.weight_decay,
+            eps=self.eps,
+            amsgrad=False,
+            maximize=False,
+        )

@@ -20,6 +20,7 @@ class Sgd(Optimizer):
 
     buffers: ClassVar[tuple[str, ...]] = ("momentum",)
     optional: ClassVar[frozenset[str]] = frozenset({"nesterov", "lookahead"})
+    kernel: ClassVar[str | None] = "_fused_sgd_"
 
     name: Literal["sgd"] = "sgd"
     learning_rate: LearningRate = 0.01
@@ -55,3 +56,29 @@ class Sgd(Optimizer):
         else:
             direction = momentum
         weight.addcmul_(direction, c["learning_rate"], value=-1)
+
+    def update_lane(
+        self,
+        weights: list["Tensor"],
+        gradients: list["Tensor"],
+        buffers: Sequence[list["Tensor"]],
+        *,
+        learning_rate: float,
+        step: "Tensor",  # noqa: ARG002 - the interface
+        l2: float,
+    ) -> None:
+        """Call torch's kernel."""
+        import torch
+
+        torch._fused_sgd_(
+            weights,
+            gradients,
+            buffers[0] if self.momentum else [],
+            weight_decay=l2,
+            momentum=self.momentum,
+            lr=learning_rate,
+            dampening=0.0,
+            nesterov=self.nesterov and self.momentum > 0,
+            maximize=False,
+            is_first_step=False,
+        )

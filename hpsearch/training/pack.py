@@ -19,7 +19,7 @@ from hpsearch.training.losses import Loss
 from hpsearch.training.packing import model_of, optimizer_of
 from hpsearch.training.resident import Resident
 from hpsearch.training.seeds import draw_key, initial_generator, step_keys
-from hpsearch.training.step import Coefficients, Step
+from hpsearch.training.step import Step
 
 _CHUNK_S = 0.2  # between two looks at the clock and at the caller's wishes
 _FIRST_CHUNK_STEPS = 4
@@ -174,17 +174,18 @@ class Pack:
             weights=self._weights,
             gradients=self._gradients,
             buffers=tuple(self._buffers.values()),
+            n_steps=self.n_steps,
             resident=self._resident,
         )
         done, n_norms = 0, 0
         while done < batches.n_steps:
             started = time.monotonic()
             chunk = range(done, min(done + self._chunk_steps, batches.n_steps))
-            coefficients = Coefficients(self.lanes, chunk, self._resident)
+            step.prepare(chunk)
             keys = self._keys(chunk)
             for offset, (x, y) in enumerate(batches.of(chunk)):
                 is_sampled = chunk[offset] % _NORM_EVERY == 0
-                step(x, y, coefficients.at(offset), keys[offset], is_sampled=is_sampled)
+                step(x, y, offset, keys[offset], is_sampled=is_sampled)
                 n_norms += is_sampled
             done = chunk.stop
             is_alive = bool(step.sums[:, 0].isfinite().any())  # the chunk's one sync
@@ -208,7 +209,12 @@ class Pack:
     def count_steps(self) -> None:
         """Note that every lane has taken the steps of one epoch."""
         for lane in self.lanes:
-            lane.step += math.ceil(len(self._resident.train) / self._batch)
+            lane.step += self.n_steps
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of an epoch."""
+        return math.ceil(len(self._resident.train) / self._batch)
 
     def validate(self, poll: Callable[[], None]) -> NDArray[Any]:
         """Return the loss's sums ``[lanes, n_sums]`` over the validation split."""

@@ -27,9 +27,10 @@ from hpsearch.training.lanes import (
 )
 from hpsearch.training.losses import Loss
 from hpsearch.training.pack import Pack
-from hpsearch.training.packing import is_room, model_of, optimizer_of, signature, work
+from hpsearch.training.packing import is_room, model_of, signature, work
 from hpsearch.training.resident import Resident
 from hpsearch.training.tracker import Tracker
+from hpsearch.training.update import epoch_rate
 
 _BOUNDARY_S = 0.2  # epochs shorter than this are reported together
 
@@ -127,7 +128,7 @@ class Run:
                 **loss.metrics(train_sums[row], len(resident.train), "train"),
                 **loss.metrics(validation_sums[row], len(resident.validation), "val"),
                 "grad_norm": float(norms[row]),
-                "learning_rate": optimizer_of(lane.spec.config).learning_rate,
+                "learning_rate": epoch_rate(lane, pack.n_steps),
                 "seconds": seconds,
             }
             self._record(pack, lane, metrics)

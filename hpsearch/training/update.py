@@ -1,0 +1,203 @@
+"""The update of a pack's weights: all lanes at once, or lane after lane in one pass each."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hpsearch.optimizers.base import Optimizer
+from hpsearch.training.lane import Lane
+from hpsearch.training.packing import optimizer_of
+from hpsearch.training.resident import Resident
+
+Rows = Sequence[Tensor]
+"""One tensor per parameter, ``[lanes, ...]`` each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What an update reads and writes.
+
+    Attributes:
+        weights: The trained parameters.
+        gradients: Theirs.
+        buffers: The rule's running values, in its order.
+        is_weight: Which parameters the l2 term applies to.
+    """
+
+    weights: Rows
+    gradients: Rows
+    buffers: Sequence[Rows]
+    is_weight: Sequence[bool]
+
+
+class Update(ABC):
+    """Takes the optimizer's step for every lane of a pack.
+
+    Args:
+        lanes: The lanes of the pack, in the order of its rows.
+        n_steps: Steps of an epoch.
+        resident: Says device and dtype.
+    """
+
+    takes_l2: bool = False
+    """Whether it adds the gradient of the l2 terms, where the step leaves that to it."""
+
+    def __init__(self, lanes: Sequence[Lane], n_steps: int, resident: Resident) -> None:
+        self._lanes, self._n_steps, self._resident = lanes, n_steps, resident
+
+    @abstractmethod
+    def prepare(self, steps: range) -> None:
+        """Work out what the coming steps need; they are numbers within the epoch, from 0."""
+
+    @abstractmethod
+    def __call__(self, offset: int, l2: Sequence[float]) -> None:
+        """Take one step.
+
+        Args:
+            offset: Of the step among those prepared.
+            l2: What is left to add to the gradients, per lane; only if ``takes_l2``.
+        """
+
+
+class Together(Update):
+    """Every operation of the rule once, for all lanes: few kernels, many passes over memory."""
+
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        n_steps: int,
+        resident: Resident,
+        trained: Trained,
+    ) -> None:
+        super().__init__(lanes, n_steps, resident)
+        self._update = optimizer_of(lanes[0].spec.config).update
+        self._rows = [
+            (weight, gradient, tuple(buffer[i] for buffer in trained.buffers))
+            for i, (weight, gradient) in enumerate(
+                zip(trained.weights, trained.gradients, strict=True)
+            )
+        ]
+        self._names: tuple[str, ...] = ()
+        self._table = torch.empty(0)
+
+    def prepare(self, steps: range) -> None:
+        """Make the table of coefficients: in float64, cast last, each lane's own steps."""
+        per_lane = []
+        for lane in self._lanes:
+            numbers = lane_steps(lane, steps)
+            rates = rates_at(lane, numbers, self._n_steps)
+            per_lane.append(optimizer_of(lane.spec.config).coefficients(rates, numbers))
+        table = {name: np.stack([one[name] for one in per_lane], 1) for name in per_lane[0]}
+        for name in optimizer_of(self._lanes[0].spec.config).optional:
+            if not table[name].any():
+                del table[name]
+        self._names = tuple(table)
+        values = torch.from_numpy(np.stack(list(table.values()), 1))  # [steps, names, lanes]
+        self._table = values.to(self._resident.device, self._resident.dtype)[..., None, None]
+
+    def __call__(self, offset: int, l2: Sequence[float]) -> None:  # noqa: ARG002 - not taken
+        """Apply the rule to each parameter of all lanes."""
+        c: Mapping[str, Tensor] = dict(
+            zip(self._names, self._table[offset].unbind(0), strict=True)
+        )
+        for weight, gradient, buffers in self._rows:
+            self._update(weight, gradient, buffers, c)
+
+
+class LaneByLane(Update):
+    """One pass over the memory of each lane, by torch's own kernels: what pays on a CPU.
+
+    A lane's numbers do not depend on its row, nor on the other lanes.
+    """
+
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        n_steps: int,
+        resident: Resident,
+        trained: Trained,
+    ) -> None:
+        super().__init__(lanes, n_steps, resident)
+        self.takes_l2 = optimizer_of(lanes[0].spec.config).takes_l2
+        rows = (trained.weights, trained.gradients, *trained.buffers)
+        by_lane = [[tensor.unbind(0) for tensor in one] for one in rows]
+        every = range(len(trained.is_weight))
+        decayed = [i for i in every if trained.is_weight[i]]
+        others = [i for i in every if not trained.is_weight[i]]
+        self._all = [_views(by_lane, k, every) for k in range(len(lanes))]
+        self._decayed = [_views(by_lane, k, decayed) for k in range(len(lanes))]
+        self._others = [_views(by_lane, k, others) for k in range(len(lanes))]
+        self._optimizers = [optimizer_of(lane.spec.config) for lane in lanes]
+        self._steps = torch.zeros(len(lanes), dtype=torch.float32)  # what the kernels read
+        self._step_of = self._steps.unbind(0)
+        self._rates: list[list[float]] = []
+
+    def prepare(self, steps: range) -> None:
+        """Work out the learning rates, and set every lane's count of steps."""
+        self._rates = [
+            rates_at(lane, lane_steps(lane, steps), self._n_steps).tolist() for lane in self._lanes
+        ]
+        first = [lane.step + steps.start for lane in self._lanes]
+        self._steps.copy_(torch.tensor(first, dtype=torch.float64))
+
+    def __call__(self, offset: int, l2: Sequence[float]) -> None:
+        """Call the kernel for each lane; twice where a penalty is for weights alone."""
+        self._steps.add_(1)
+        for k, optimizer in enumerate(self._optimizers):
+            parts = (
+                ((self._decayed[k], l2[k]), (self._others[k], 0.0))
+                if l2[k]
+                else ((self._all[k], 0.0),)
+            )
+            for (weights, gradients, *buffers), decay in parts:
+                optimizer.update_lane(
+                    weights,
+                    gradients,
+                    buffers,
+                    learning_rate=self._rates[k][offset],
+                    step=self._step_of[k],
+                    l2=decay,
+                )
+
+
+def update_of(lanes: Sequence[Lane], n_steps: int, resident: Resident, trained: Trained) -> Update:
+    """Return the update for these lanes: lane by lane where torch has the kernel for it."""
+    rule = type(optimizer_of(lanes[0].spec.config))
+    kind = LaneByLane if resident.device.type == "cpu" and has_kernel(rule) else Together
+    return kind(lanes, n_steps, resident, trained)
+
+
+def has_kernel(rule: type[Optimizer]) -> bool:
+    """Return whether this torch has the private kernel the rule would use."""
+    return rule.kernel is not None and hasattr(torch, rule.kernel)
+
+
+def lane_steps(lane: Lane, steps: range) -> NDArray[np.int64]:
+    """Return the numbers in the trial, from 1, of steps of the coming epoch, from 0."""
+    return lane.step + 1 + np.arange(steps.start, steps.stop, dtype=np.int64)
+
+
+def rates_at(lane: Lane, numbers: NDArray[np.int64], n_steps: int) -> NDArray[np.float64]:
+    """Return a lane's learning rates at these steps of its trial."""
+    config = lane.spec.config
+    return optimizer_of(config).rates(numbers, n_steps=n_steps, n_epochs=config.training.epochs)
+
+
+def epoch_rate(lane: Lane, n_steps: int) -> float:
+    """Return the mean learning rate of the epoch a lane has just finished."""
+    numbers = lane.step - n_steps + 1 + np.arange(n_steps, dtype=np.int64)
+    rates = rates_at(lane, numbers, n_steps)
+    # the mean of equal numbers need not be that number
+    return float(rates[0] if rates[0] == rates[-1] == rates.max() == rates.min() else rates.mean())
+
+
+def _views(
+    by_lane: Sequence[Sequence[tuple[Tensor, ...]]], lane: int, which: Sequence[int]
+) -> tuple[list[Tensor], ...]:
+    """Return one lane's tensors: weights, gradients, then each buffer's."""
+    return tuple([rows[i][lane] for i in which] for rows in by_lane)
