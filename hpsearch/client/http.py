@@ -4,8 +4,9 @@ import ipaddress
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,7 +18,28 @@ from hpsearch.errors import Unauthorized, Unavailable
 N_TRIES = 5  # waits 0.1, 0.2, 0.4, 0.8 s in between, plus jitter: rides out a blip, not an outage
 FIRST_WAIT_S = 0.1
 CONNECT_S = 5.0  # a host that takes longer to accept is taken for absent
+_BLOCK_BYTES = 1024**2
 WORTH_RETRYING = frozenset({429, 502, 503, 504})
+
+
+class FileBody:
+    """The bytes of a file as the body of a request, piece by piece, and again for each try.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.n_bytes = path.stat().st_size
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self._path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                yield block
 
 
 class Connection:
@@ -67,6 +89,7 @@ class Connection:
         params: Mapping[str, Any] | None = None,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
     ) -> Any:
         """Return the JSON of the answer, None if it has none.
 
@@ -74,8 +97,10 @@ class Connection:
             method: The HTTP verb.
             path: From ``/v1`` on, already quoted.
             params: Query parameters; None values are left out.
-            body: Bytes or text as they are (name their type in ``headers``), else sent as JSON.
+            body: Bytes, text or a file as they are (name their type in ``headers``), else sent
+                as JSON.
             headers: Further headers.
+            timeout_s: Longest wait for this answer.
 
         Raises:
             HpsearchError: What the server raised, by its problem's type.
@@ -85,15 +110,29 @@ class Connection:
             method,
             path,
             params={name: value for name, value in (params or {}).items() if value is not None},
-            content=body if body is None or isinstance(body, bytes | str) else _to_json(body),
-            headers={"content-type": "application/json", **(headers or {})}
-            if body is not None
-            else headers,
+            content=body
+            if body is None or isinstance(body, bytes | str | FileBody)
+            else _to_json(body),
+            headers=_body_headers(body) | dict(headers or {}),
+            timeout=httpx.USE_CLIENT_DEFAULT if timeout_s is None else timeout_s,
         )
         response, n_tried = self._answer(request)
         if method == "DELETE" and n_tried > 0 and response.status_code == 404:
             return None  # an earlier try got through, its answer did not
         return _read(response, self.url)
+
+    def fetch(self, path: str, *, params: Mapping[str, Any] | None = None) -> bytes:
+        """Return an answer that is no JSON, such as a model, as it is.
+
+        Raises:
+            HpsearchError: What the server raised, by its problem's type.
+            Unavailable: No answer after all tries.
+        """
+        request = self._http.build_request("GET", path, params=params, headers={"accept": "*/*"})
+        response, _ = self._answer(request)
+        if not response.is_success:
+            _read(response, self.url)
+        return response.content
 
     def _answer(self, request: httpx.Request) -> tuple[httpx.Response, int]:
         n_tried = 0
@@ -139,6 +178,13 @@ def _read(response: httpx.Response, url: str) -> Any:
     if isinstance(error, Unauthorized):
         error.args = (f"{error}: set HPSEARCH_TOKEN to a token of {url}",)
     raise error
+
+
+def _body_headers(body: Any) -> dict[str, str]:
+    if body is None:
+        return {}
+    length = {"content-length": str(body.n_bytes)} if isinstance(body, FileBody) else {}
+    return {"content-type": "application/json", **length}
 
 
 def is_loopback(url: str) -> bool:

@@ -7,6 +7,8 @@ from hpsearch.errors import (
     BodyTooLarge,
     BrokenInvariant,
     Conflict,
+    DatasetNotFound,
+    DatasetTaken,
     FieldError,
     Forbidden,
     HpsearchError,
@@ -74,10 +76,18 @@ def _field_errors(problem: _Problem) -> tuple[FieldError, ...]:
 
 
 def _not_found(problem: _Problem, detail: str) -> HpsearchError:
+    if "dataset" in problem:
+        return DatasetNotFound(str(problem["dataset"]))
     study, number = problem.get("study"), problem.get("number")
     if study is not None and number is not None:
         return TrialNotFound(str(study), int(number))
     return StudyNotFound(str(study)) if study is not None else NotFound(detail)
+
+
+def _name_taken(problem: _Problem, _detail: str) -> HpsearchError:
+    if "dataset" in problem:
+        return DatasetTaken(str(problem["dataset"]), "already")
+    return NameTaken(str(problem["study"]))
 
 
 def _unavailable(problem: _Problem, detail: str) -> HpsearchError:
@@ -107,7 +117,7 @@ _BUILDERS: dict[str, Callable[[_Problem, str], HpsearchError]] = {
     Unauthorized.code: lambda _problem, detail: Unauthorized(detail),
     Forbidden.code: lambda _problem, detail: Forbidden(detail),
     NotFound.code: _not_found,
-    NameTaken.code: lambda problem, _detail: NameTaken(str(problem["study"])),
+    NameTaken.code: _name_taken,
     WrongState.code: lambda problem, _detail: WrongState(
         str(problem["verb"]), str(problem["study"]), str(problem["state"])
     ),
