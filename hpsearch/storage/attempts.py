@@ -60,6 +60,12 @@ def of_trial(tx: Transaction, trial_id: int) -> list[AttemptRecord]:
     return [_record(row) for row in tx.execute(query)]
 
 
+def of_study(tx: Transaction, study_id: int) -> list[AttemptRecord]:
+    """Return every attempt of the study in the order they began."""
+    query = select(attempts).where(attempts.c.study_id == study_id)
+    return [_record(row) for row in tx.execute(query.order_by(attempts.c.attempt_id))]
+
+
 def running(tx: Transaction, study_id: int) -> list[AttemptRecord]:
     """Return the study's RUNNING attempts in trial-number order."""
     where = (attempts.c.study_id == study_id, attempts.c.state == AttemptState.RUNNING)

@@ -1,0 +1,1 @@
+"""Figures of a study, as plain Plotly documents: one figure a file."""

@@ -1,0 +1,83 @@
+"""Every figure by its kind."""
+
+from enum import StrEnum
+
+from hpsearch.errors import FieldError, RequestInvalid
+from hpsearch.plots.contour import contour
+from hpsearch.plots.curves import curves
+from hpsearch.plots.data import PlotData
+from hpsearch.plots.edf import edf
+from hpsearch.plots.history import history
+from hpsearch.plots.importance import importance
+from hpsearch.plots.parallel import parallel
+from hpsearch.plots.pareto import pareto
+from hpsearch.plots.slice import slices
+from hpsearch.plots.style import Figure
+from hpsearch.plots.timeline import timeline
+
+
+class Kind(StrEnum):
+    """The figures there are."""
+
+    HISTORY = "history"
+    CURVES = "curves"
+    PARALLEL = "parallel"
+    SLICE = "slice"
+    CONTOUR = "contour"
+    IMPORTANCE = "importance"
+    EDF = "edf"
+    TIMELINE = "timeline"
+    PARETO = "pareto"
+
+
+_PLAIN = {
+    Kind.HISTORY: history,
+    Kind.CURVES: curves,
+    Kind.PARALLEL: parallel,
+    Kind.IMPORTANCE: importance,
+    Kind.EDF: edf,
+    Kind.TIMELINE: timeline,
+}
+
+
+def draw(kind: Kind, data: PlotData, *, x: str | None = None, y: str | None = None) -> Figure:
+    """Return a figure of one study as a Plotly document (``data`` and ``layout``).
+
+    Args:
+        kind: Which figure.
+        data: The study.
+        x: Parameter of a slice, or along the contour's first axis; default: the most important.
+        y: Parameter along the contour's second axis; default: the next most important.
+
+    Raises:
+        RequestInvalid: A parameter the space does not have, or a figure the study cannot have.
+    """
+    for field, name in (("x", x), ("y", y)):
+        if name is not None and name not in data.domains:
+            known = ", ".join(data.domains) or "none: the definition has no ranges"
+            raise _wrong(field, f"expected a parameter of the space ({known})", name)
+    if kind is Kind.SLICE:
+        return slices(data, x)
+    if kind is Kind.CONTOUR:
+        return contour(data, *_two_parameters(data, x, y))
+    if kind is Kind.PARETO:
+        if len(data.metrics) < 2:
+            raise _wrong("kind", "a Pareto front needs two objectives, this study has one", kind)
+        return pareto(data)
+    return _PLAIN[kind](data)
+
+
+def _two_parameters(data: PlotData, x: str | None, y: str | None) -> tuple[str, str]:
+    order = sorted(
+        data.used_parameters() or data.domains,
+        key=lambda name: -data.importance.get(name, 0.0),
+    )
+    free = [name for name in order if name not in {x, y}]
+    wanted = [name if name is not None else (free.pop(0) if free else None) for name in (x, y)]
+    if wanted[0] is None or wanted[1] is None:
+        raise _wrong("kind", "a contour needs two parameters, the space has fewer", "contour")
+    return wanted[0], wanted[1]
+
+
+def _wrong(field: str, message: str, value: str) -> RequestInvalid:
+    return RequestInvalid([FieldError(("query", field), message, value)])
