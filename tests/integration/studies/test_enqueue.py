@@ -124,7 +124,7 @@ def test_a_user_chooses_points_or_a_trial_that_is_there(database: Database) -> N
     stored(database)
     for wish in ({}, {"params": {}, "from_trial": 0}, {"from_trial": 7}, {"from_trial": -1}):
         with pytest.raises(RequestInvalid):
-            enqueue(database, "study", **wish)  # type: ignore[arg-type]  # on purpose
+            enqueue(database, "study", **wish)
     with pytest.raises(RequestInvalid):
         enqueue(database, "study", params={}, count=0)
 
