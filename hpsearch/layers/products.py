@@ -17,6 +17,7 @@ from torch import Tensor
 # elements off a 64-byte boundary, of left, right and result: each takes every remainder of four
 _SHIFTS = ((1, 2, 3), (2, 3, 1), (3, 1, 2), (4, 8, 12))
 _LARGE = 2**24  # numbers: trying out would take memory, and large products gain nothing together
+_WORTH_ROUNDING = 1_000_000  # multiply-adds; below, torch's float32 kernels are as fast
 _FEW = 256  # results of other sums can be equal by chance: few of them are tried more often
 
 
@@ -61,7 +62,10 @@ class Products:
 
     def _multiply(self, left: Tensor, right: Tensor, out: Tensor) -> None:
         way = _Way.BATCHED
-        if self.is_exact:
+        if not self.is_exact:
+            if _is_better_rounded(left, right):
+                way = _Way.ROUNDED
+        else:
             n, rows, inner = left.shape
             is_shared = right.dim() == 2
             key = (n, rows, inner, right.shape[-1])
@@ -75,6 +79,7 @@ class _Way(Enum):
     BATCHED = "all lanes at once"
     ONE_BY_ONE = "lane after lane"
     ALIGNED = "lane after lane, on copies that stand at aligned addresses"
+    ROUNDED = "all lanes at once, in bfloat16"
 
 
 def _batched(left: Tensor, right: Tensor, out: Tensor) -> None:
@@ -96,7 +101,42 @@ def _aligned(left: Tensor, right: Tensor, out: Tensor) -> None:
         out[lane].copy_(torch.mm(_copied(left[lane]), _copied(one)))
 
 
-_WAYS = {_Way.BATCHED: _batched, _Way.ONE_BY_ONE: _one_by_one, _Way.ALIGNED: _aligned}
+def _rounded(left: Tensor, right: Tensor, out: Tensor) -> None:
+    """Multiply in bfloat16, summed up in float32, as autocast does; the state stays float32."""
+    result = torch.empty_like(out, dtype=torch.bfloat16)
+    _batched(left.to(torch.bfloat16), right.to(torch.bfloat16), result)
+    out.copy_(result)
+
+
+_WAYS = {
+    _Way.BATCHED: _batched,
+    _Way.ONE_BY_ONE: _one_by_one,
+    _Way.ALIGNED: _aligned,
+    _Way.ROUNDED: _rounded,
+}
+
+
+def _is_better_rounded(left: Tensor, right: Tensor) -> bool:
+    """Whether a product may be, and is faster, in bfloat16 on this CPU.
+
+    It may be where the caller has set torch's matmul precision to ``medium``, which says that
+    bfloat16 is good enough. Converting by hand is twice as fast as what torch itself makes of
+    that setting; small products are not worth it.
+    """
+    return (
+        left.device.type == "cpu"
+        and left.dtype == torch.float32
+        and left.numel() * right.shape[-1] >= _WORTH_ROUNDING
+        and torch.get_float32_matmul_precision() == "medium"
+        and _has_bfloat16()
+    )
+
+
+@cache
+def _has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 natively; torch's test of it is private."""
+    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, test, lambda: False)() for test in tests)
 
 
 def _copied(matrix: Tensor) -> Tensor:
