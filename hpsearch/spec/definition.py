@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from hpsearch.errors import FieldError, InvalidDefinition
 from hpsearch.spec.branches import Part, PluginReader
 from hpsearch.spec.catalog import Catalog
+from hpsearch.spec.families import report_misfits, with_shape_defaults
 from hpsearch.spec.fields import Settings
 from hpsearch.spec.hygiene import MAX_NODES, TooLargeError, clean
 from hpsearch.spec.layers import Written
@@ -36,6 +37,7 @@ from hpsearch.spec.sections import (
     Objective,
     Task,
     Training,
+    WarmStart,
     n_trained_on,
 )
 from hpsearch.spec.wording import listed, show
@@ -126,6 +128,11 @@ class Definition:
         return self.data.task
 
     @property
+    def warm_start(self) -> WarmStart | None:
+        """Whose best points are tried first."""
+        return self.heading.warm_start
+
+    @property
     def goal_metric(self) -> str:
         """The metric that decides a trial's best epoch: the first one measured every epoch."""
         return next((item.metric for item in self.objectives if _is_per_epoch(item)), "val_loss")
@@ -180,7 +187,7 @@ class _DefinitionReader:
         heading = self._heading()
         info, dataset = self._dataset()
         task = info.task if info else None
-        model = self._plugin("model", "family", self._catalog.families)
+        model = self._model(info)
         optimizer = self._plugin("optimizer", "name", self._catalog.optimizers)
         training = self._section("training", Training)
         self._check_early_stopping(task)
@@ -256,6 +263,17 @@ class _DefinitionReader:
         if name not in self._raw:
             self._problems.add((name,), f"is required: an object such as {example}")
         return name in self._raw
+
+    def _model(self, info: DatasetInfo | None) -> Part | None:
+        """Return the model section, with what follows from the shape of the examples."""
+        families = self._catalog.families
+        if info is not None and "model" in self._raw:
+            model = with_shape_defaults(self._raw["model"], families, info.input_shape)
+            self._raw = {**self._raw, "model": model}
+        part = self._plugin("model", "family", families)
+        if part is not None and info is not None:
+            report_misfits(part.space, self._raw["model"], info.input_shape, self._problems)
+        return part
 
     def _plugin(self, name: str, key: str, plugins: Mapping[str, type[Settings]]) -> Part | None:
         if not self._is_given(name, f"{{{key}: {next(iter(plugins), '...')}}}"):

@@ -12,6 +12,7 @@ from hpsearch.spec.sections import (
     Heading,
     Limits,
     Training,
+    WarmStart,
 )
 from hpsearch.spec.unsupported import HINTS, is_unsupported
 from hpsearch.spec.wording import SYNONYMS, listed, nearest
@@ -27,6 +28,7 @@ class FieldNames:
         self._n_searched = 0
         for section, settings in (
             ("the definition", Heading),
+            ("warm_start", WarmStart),
             ("dataset", DatasetSection),
             ("training", Training),
             ("training.early_stopping", EarlyStopping),

@@ -172,7 +172,7 @@ class SectionReader:
     def _node(
         self, kind: FieldKind, written: Written, where: str, documents: dict[str, Any]
     ) -> Node | None:
-        path = f"{where}.{kind.name}"
+        path = f"{where}.{kind.name}" if where else kind.name
         if kind.plugins is not None:
             return self._subsection(kind, written, path, documents)
         if kind.nested is not None and written.value is not None:

@@ -22,6 +22,20 @@ class Direction(StrEnum):
     MAXIMIZE = "maximize"
 
 
+StudyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+
+
+class WarmStart(Settings):
+    """Which trials of other studies are tried first."""
+
+    studies: tuple[StudyName, ...] = Field(
+        min_length=1, max_length=10, description="names of the studies"
+    )
+    top: int = Field(
+        10, ge=1, le=1_000, description="the best so many COMPLETE points of each study"
+    )
+
+
 class Heading(Settings):
     """What a study is called, and how it stands among others."""
 
@@ -35,6 +49,9 @@ class Heading(Settings):
     )
     weight: float = Field(1.0, ge=0.01, le=100, description="share of the workers")
     seed: int = Field(0, ge=0, lt=2**63, description="of weights, dropout, data order, sampler")
+    warm_start: WarmStart | None = Field(
+        None, description="points of other studies that are tried first"
+    )
 
 
 class DatasetInfo(Settings):

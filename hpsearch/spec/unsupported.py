@@ -7,12 +7,6 @@ on.
 
 NOT_YET = frozenset(
     {
-        "warm_start",
-        "model.family=recurrent",
-        "model.dropout",
-        "model.batch_norm",
-        "model.cell",
-        "model.steps",
     }
 )
 """``section.field`` or ``section.field=value``."""

@@ -10,6 +10,7 @@ from hpsearch.storage import studies
 from hpsearch.storage.database import Database, Transaction, now
 from hpsearch.studies.shares import join
 from hpsearch.studies.views import study_view
+from hpsearch.studies.warm_start import enqueue_first, first_points
 
 KEY_LIFE = timedelta(hours=24)
 
@@ -34,6 +35,7 @@ def create_study(
 
     Raises:
         NameTaken: Another study has the name.
+        InvalidDefinition: ``warm_start`` names a study that does not exist.
         DatasetNotFound: Its uploaded data set was deleted a moment ago.
         KeyReused: The key came with another body.
     """
@@ -43,18 +45,20 @@ def create_study(
                 known = _replay(tx, owner, idempotency_key, body_sha256)
                 if known is not None:
                     return known, False
+            first = first_points(tx, definition)
             record = studies.insert_study(
                 tx,
                 uuid=str(uuid4()),
                 name=definition.name,
                 directions=[objective.direction for objective in definition.objectives],
                 definition=definition.document,
-                warnings=definition.warnings,
+                warnings=(*definition.warnings, *first.warnings),
                 uploaded=definition.data if definition.data.stored else None,
                 owner=owner,
                 idempotency_key=idempotency_key,
                 idempotency_sha256=body_sha256,
             )
+            enqueue_first(tx, record, first)
             join(tx, record)
             return study_view(tx, record), True
     except NameTaken:

@@ -178,7 +178,7 @@ def test_two_workers_that_know_the_same_do_not_draw_the_same(name: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n in REGISTRY if REGISTRY[n].learns])
 def test_what_learns_gets_better(name: str) -> None:
-    values = Player(study(name, "numbers")).play(14 if name == "gp" else 30)
+    values = Player(study(name, "numbers")).play(9 if name == "gp" else 30)
     quarter = len(values) // 4
     assert np.median(values[-quarter:]) > np.median(values[:quarter]) + 0.3
 

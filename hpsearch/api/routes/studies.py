@@ -15,6 +15,7 @@ from hpsearch.api.wire import JsonResponse, plain
 from hpsearch.api.wishes import PATCH_BODY, PatchOf
 from hpsearch.spec.views import StudyView
 from hpsearch.studies import change, control, create, read
+from hpsearch.studies.warm_start import preview_warm_start
 
 router = APIRouter(tags=["studies"])
 
@@ -65,7 +66,10 @@ def validate_definition(services: ServicesOf, body: DefinitionBodyOf) -> Respons
         {
             "definition": plain(definition.document),
             "size": definition.space.size(),
-            "warnings": list(definition.warnings),
+            "warnings": [
+                *definition.warnings,
+                *preview_warm_start(services.database, definition),
+            ],
         }
     )
 

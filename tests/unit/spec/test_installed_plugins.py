@@ -125,7 +125,6 @@ def test_a_regression_parses_once_its_data_set_exists() -> None:
 @pytest.mark.parametrize(
     ("section", "loc"),
     [
-        ("warm_start: {studies: [mnist-random], top: 5}", ("warm_start",)),
         ("model: {family: recurrent}", ("model", "family")),
         ("model: {family: mlp, dropout: 0.1}", ("model", "dropout")),
         ("model: {family: mlp, batch_norm: true}", ("model", "batch_norm")),

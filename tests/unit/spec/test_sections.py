@@ -19,6 +19,7 @@ def test_every_default_is_filled_in(parse: Parse) -> None:
         "tags": [],
         "weight": 1.0,
         "seed": 0,
+        "warm_start": None,
         "dataset": {
             "name": "digits",
             "validation_fraction": 0.1,
@@ -286,12 +287,10 @@ def test_what_is_no_object_is_refused_with_words(catalog: Catalog, raw: Any) -> 
 def test_what_the_contract_names_and_this_version_cannot_do_is_said_so(errors: Errors) -> None:
     messages = errors(
         """
-        warm_start: {studies: [a]}
         model: {choices: [{family: mlp, batch_norm: true}, {family: recurrent, label: r}]}
         """
     )
     assert messages == {
-        "warm_start": "not yet supported",
         "model.choices.0.batch_norm": "not yet supported",
         "model.choices.1.family": "recurrent is not yet supported; choose loop or mlp",
     }
