@@ -11,6 +11,7 @@ from hpsearch.datasets.splits import Splits, split
 from hpsearch.datasets.stored import load_stored
 from hpsearch.errors import DatasetUnavailable, TrialFailed
 from hpsearch.logs import get_logger
+from hpsearch.session.preflight import run_preflight
 from hpsearch.session.run import Session, TurnSummary
 from hpsearch.session.states import StateCache
 from hpsearch.spec.definition import Definition
@@ -101,6 +102,17 @@ class TurnRunner:
         except (DatasetUnavailable, TrialFailed) as error:
             log.warning("dataset_unavailable", study=study.name, error=str(error))
             fail_study(self._database, study.uuid, StateReason.DATASET, str(error))
+            return TurnSummary(study.name)
+        can_go_on = run_preflight(
+            self._database,
+            study,
+            definition,
+            splits,
+            device=self._device,
+            interrupted=interrupted,
+            progress=progress,
+        )
+        if not can_go_on or interrupted():
             return TurnSummary(study.name)
         claimant = Claimant(
             self._worker, self._device, definition.execution.precision, self._lease_s

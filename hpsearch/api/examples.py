@@ -153,6 +153,20 @@ STUDY: dict[str, Any] = {
     "created_at": "2026-03-01T09:30:01.000120Z",
     "updated_at": "2026-03-01T09:30:21.482113Z",
     "finished_at": None,
+    "preflight": {
+        "device": "cpu",
+        "device_seconds": 0.24,
+        "finished_at": "2026-03-01T09:30:02.004512Z",
+        "findings": [
+            {
+                "check": "initial_loss",
+                "severity": "ok",
+                "message": "untrained networks start at a loss of 2.82, about that of guessing",
+                "measured": 2.816,
+                "expected": "about log(10) = 2.30; at most 4.8",
+            }
+        ],
+    },
 }
 
 VALIDATION: dict[str, Any] = {"definition": SEEDS, "size": 1, "warnings": []}

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
-from hpsearch.spec.sections import Task
 from hpsearch.spec.findings import Severity
+from hpsearch.spec.sections import Task
 from hpsearch.spec.states import AttemptState, FailureKind, Origin, StudyState, TrialState
 
 Nonfinite = Annotated[

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from hpsearch.spec.findings import PreflightView
 from hpsearch.spec.sections import Task
 from hpsearch.spec.space import ParameterValue
 from hpsearch.spec.states import AttemptState, FailureKind, Origin, StudyState, TrialState
@@ -132,6 +133,7 @@ class StudyView:
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
+    preflight: PreflightView | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,8 @@ class StudyRecord:
     finished_at: datetime | None
     dataset_name: str | None
     dataset: dict[str, Any] | None
+    preflight: dict[str, Any] | None
+    preflight_until: datetime | None
 
     @property
     def limits(self) -> dict[str, Any]:

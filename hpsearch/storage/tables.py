@@ -103,6 +103,9 @@ studies = Table(
     # an uploaded data set: the reference keeps it from being deleted, the facts never change
     Column("dataset_name", String(63), ForeignKey(datasets.c.name), index=True),
     Column("dataset", Json),
+    # what the preflight found; until then, when the worker at it is given up
+    Column("preflight", Json),
+    Column("preflight_until", UtcDateTime),
     UniqueConstraint("owner", "idempotency_key"),
 )
 

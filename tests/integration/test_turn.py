@@ -17,7 +17,7 @@ from hpsearch.studies.read import get_study, get_trial, list_trials, study_epoch
 from hpsearch.studies.recover import worker_lost
 from hpsearch.studies.report import report
 from hpsearch.turn import TurnRunner
-from tests.studies import opened, stored
+from tests.studies import opened, past_preflight, stored
 
 # 2 % of the digits: an epoch of a few batches, so that a study is a second
 SMALL: dict[str, Any] = {
@@ -128,6 +128,7 @@ def test_an_interrupted_turn_goes_on_where_it_was_and_ends_the_same(
     stored(database, "undisturbed", **SMALL)
     make_runner().run(None, never)
     stored(database, "disturbed", **SMALL)
+    past_preflight(database, "disturbed")
 
     make_runner().run(None, after(n_questions))
     waiting = get_study(database, "disturbed").counts
@@ -148,6 +149,7 @@ def test_a_paused_study_gives_its_lanes_back_and_resumes(
     database: Database, make_runner: Callable[..., TurnRunner]
 ) -> None:
     stored(database, **{**SMALL, "training": {"epochs": 300, "batch_size": 8}})
+    past_preflight(database)
     asked = itertools.count()
 
     def pause_soon() -> bool:
