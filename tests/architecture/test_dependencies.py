@@ -16,7 +16,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 RUNTIME = [Requirement(text) for text in PROJECT["project"]["dependencies"]]
 BUILD = [Requirement(text) for text in PROJECT["build-system"]["requires"]]
 TESTS = [Requirement(text) for text in PROJECT["project"]["optional-dependencies"]["test"]]
-COME_ALONG = {"anyio", "jinja2", "scipy", "starlette", "typing-extensions"}  # by others, for good
+COME_ALONG = {"anyio", "h11", "markupsafe", "scipy", "starlette", "typing-extensions"}  # for good
 
 
 def locked(name: str) -> dict[str, Requirement]:
