@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.datasets.base import Arrays
+from hpsearch.datasets.scaling import Scaling
 from hpsearch.errors import TrialFailed
 from hpsearch.spec.sections import DatasetSection, Task, share
 
@@ -45,6 +46,7 @@ class Splits:
         shift: Subtracted from uint8 inputs (0.0 for float ones, which are scaled here).
         factor: Multiplies uint8 inputs afterwards (1.0 for float ones).
         target_scale: Deviation of each target column (1.0 for classes).
+        scaling: All of it, for whoever brings raw values to a trained network.
     """
 
     task: Task
@@ -56,6 +58,7 @@ class Splits:
     shift: float
     factor: float
     target_scale: NDArray[np.float64]
+    scaling: Scaling
 
     @property
     def n_inputs(self) -> int:
@@ -140,9 +143,10 @@ def _scaled(
     shift, factor = 0.0, 1.0
     if inputs[0].dtype == np.uint8:
         shift, factor = _byte_scale(inputs[0], is_standard)
+        feature_shift, feature_scale = np.array([shift]), np.array([1 / factor])
     else:
-        inputs = _scaled_features(inputs, is_standard)
-    scale = np.ones(arrays.n_outputs)
+        inputs, feature_shift, feature_scale = _scaled_features(inputs, is_standard)
+    mean, scale = np.zeros(arrays.n_outputs), np.ones(arrays.n_outputs)
     if task is Task.REGRESSION:
         columns = [np.asarray(y, np.float64).reshape(len(y), -1) for y in targets]
         scale = _deviation(columns[0])
@@ -159,6 +163,7 @@ def _scaled(
         shift,
         factor,
         scale,
+        Scaling(feature_shift, 1 / feature_scale, mean, scale),
     )
 
 
@@ -172,12 +177,15 @@ def _byte_scale(train: NDArray[np.uint8], is_standard: bool) -> tuple[float, flo
     return mean, 1.0 / (deviation or 1.0)
 
 
-def _scaled_features(inputs: list[NDArray[Any]], is_standard: bool) -> list[NDArray[Any]]:
+def _scaled_features(
+    inputs: list[NDArray[Any]], is_standard: bool
+) -> tuple[list[NDArray[Any]], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the inputs, and the mean and deviation taken out of them."""
     if not is_standard:
-        return [x.astype(np.float32) for x in inputs]
+        return [x.astype(np.float32) for x in inputs], np.zeros(1), np.ones(1)
     train = inputs[0].astype(np.float64)
     mean, deviation = train.mean(0), _deviation(train)
-    return [((x - mean) / deviation).astype(np.float32) for x in inputs]
+    return [((x - mean) / deviation).astype(np.float32) for x in inputs], mean, deviation
 
 
 def _deviation(columns: NDArray[np.float64]) -> NDArray[np.float64]:

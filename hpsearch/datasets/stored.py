@@ -71,7 +71,12 @@ def load_stored(artifacts_dir: Path, info: DatasetInfo) -> Arrays:
     names = ("x_train", "y_train", *(_TEST if info.has_test_split else ()))
     try:
         arrays = {
-            name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            # what splits index stays on disk; a test split is used as it is
+            name: np.load(
+                folder / f"{name}.npy",
+                mmap_mode=None if name in _TEST else "r",
+                allow_pickle=False,
+            )
             for name in names
         }
     except (OSError, ValueError, EOFError) as error:

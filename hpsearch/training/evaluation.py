@@ -24,6 +24,7 @@ def evaluate(
     loss: Loss,
     resident: Resident,
     poll: Callable[[], None],
+    watch: Callable[[Tensor, Tensor], None] | None = None,
 ) -> NDArray[Any]:
     """Return the loss's sums ``[lanes, n_sums]`` over one split.
 
@@ -34,6 +35,7 @@ def evaluate(
         loss: What is measured.
         resident: Scales the inputs.
         poll: Called every fifth of a second; may raise to leave.
+        watch: Shown the outputs and targets of every batch; must not change them.
     """
     sums = torch.zeros(
         (parameters[0].shape[0], loss.n_sums), dtype=torch.float64, device=resident.device
@@ -41,6 +43,8 @@ def evaluate(
     looked, size = time.monotonic(), _BATCH[resident.device.type]
     for begin in range(0, len(part), size):
         z = network.forward(parameters, resident.scaled(part.x[begin : begin + size]))
+        if watch is not None:
+            watch(z, part.y[begin : begin + size])
         sums += loss.sums(z, part.y[begin : begin + size])
         if time.monotonic() - looked > _POLL_S:
             poll()

@@ -64,6 +64,7 @@ class LaneEnd:
         best_epoch: The epoch everything below was taken at; None if FAILED.
         best_metrics: Metrics of that epoch, ``n_parameters`` among them.
         test: ``loss``, ``accuracy`` ... on the test split at the best epoch.
+        confusion: Test examples by true and by predicted class; None for a regression.
         stopped_early: Whether patience ended it before the last epoch.
         weights: State dict of the best epoch as numpy arrays, plain ``torch.nn`` names.
         failure: Kind and message if FAILED.
@@ -73,6 +74,7 @@ class LaneEnd:
     best_epoch: int | None = None
     best_metrics: Mapping[str, float] = field(default_factory=dict)
     test: Mapping[str, float] | None = None
+    confusion: tuple[tuple[int, ...], ...] | None = None
     stopped_early: bool = False
     weights: Mapping[str, Any] | None = None
     failure: tuple[FailureKind, str] | None = None

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hpsearch.layers.stack import Stack, grown
+from hpsearch.spec.sections import Task
 from hpsearch.training.batches import Batches
+from hpsearch.training.confusion import Confusion, class_metrics
 from hpsearch.training.evaluation import evaluate
 from hpsearch.training.lane import Lane
 from hpsearch.training.lanes import LaneState
@@ -227,14 +229,22 @@ class Pack:
             poll=poll,
         )
 
-    def test(self, lane: Lane, poll: Callable[[], None]) -> dict[str, float]:
-        """Return a lane's metrics on the test split at its best epoch: ``loss`` and so on."""
+    def test(
+        self, lane: Lane, poll: Callable[[], None]
+    ) -> tuple[dict[str, float], NDArray[Any] | None]:
+        """Return a lane's metrics on the test split at its best epoch: ``loss`` and so on.
+
+        The second value is the confusion matrix, None for a regression.
+        """
         # a lane is tested alone, with its own masks in row 0 of a network of its own
         network = model_of(lane.spec.config).network(
             self.shapes, n_rows=1, is_exact=self._is_exact, device=self._resident.device
         )
         network.fit(0, lane.shapes)
-        part = self._resident.test
+        part, splits = self._resident.test, self._resident.splits
+        confusion = None
+        if splits.task is Task.CLASSIFICATION:
+            confusion = Confusion(splits.n_outputs, self._resident.device)
         sums = evaluate(
             network,
             self._best.row(self.lanes.index(lane)),
@@ -242,9 +252,14 @@ class Pack:
             loss=self._loss,
             resident=self._resident,
             poll=poll,
+            watch=confusion,
         )
         metrics = self._loss.metrics(sums[0], len(part), "test")
-        return {name.removeprefix("test_"): value for name, value in metrics.items()}
+        test = {name.removeprefix("test_"): value for name, value in metrics.items()}
+        if confusion is None:
+            return test, None
+        counts = confusion.counts()
+        return test | class_metrics(counts), counts
 
     def _pace(self, n_steps: int, seconds: float) -> None:
         wanted = int(n_steps * _CHUNK_S / max(seconds, 1e-6))

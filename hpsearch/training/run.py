@@ -158,11 +158,13 @@ class Run:
 
     def _complete(self, pack: Pack, lane: Lane, poll: Callable[[], None]) -> None:
         tracker = lane.tracker
+        test, confusion = pack.test(lane, poll)
         lane.end = LaneEnd(
             LaneOutcome.COMPLETED,
             best_epoch=tracker.best_epoch,
             best_metrics={**tracker.best_metrics, "n_parameters": float(lane.n_parameters)},
-            test=pack.test(lane, poll),
+            test=test,
+            confusion=None if confusion is None else tuple(map(tuple, confusion.tolist())),
             stopped_early=(
                 tracker.is_out_of_patience and lane.epoch < lane.spec.config.training.epochs
             ),
