@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hpsearch.datasets.base import REGISTRY as DATASETS
+from hpsearch.datasets.scaling import save_scaling
 from hpsearch.datasets.splits import Splits, split
 from hpsearch.datasets.stored import load_stored
 from hpsearch.errors import DatasetUnavailable, TrialFailed
@@ -103,6 +104,7 @@ class TurnRunner:
             log.warning("dataset_unavailable", study=study.name, error=str(error))
             fail_study(self._database, study.uuid, StateReason.DATASET, str(error))
             return TurnSummary(study.name)
+        self._keep_scaling(study.uuid, splits)
         can_go_on = run_preflight(
             self._database,
             study,
@@ -162,6 +164,13 @@ class TurnRunner:
         while len(self._splits) > MAX_CACHED_SPLITS:
             self._splits.popitem(last=False)
         return made
+
+    def _keep_scaling(self, uuid: str, splits: Splits) -> None:
+        """Save what a trained network needs beside its weights; a full disk costs that alone."""
+        try:
+            save_scaling(self._artifacts_dir / uuid, splits.scaling)
+        except OSError as error:
+            log.error("scaling_not_saved", study=uuid, error=str(error))
 
     def _touch_idle(self) -> None:
         if time.monotonic() - self._last_touch < IDLE_TOUCH_S:

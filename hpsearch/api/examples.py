@@ -126,6 +126,7 @@ TRIAL: dict[str, Any] = {
             "device_seconds": 8.31,
         }
     ],
+    "confusion": {"classes": ["cat", "dog"], "examples": [[48, 2], [1, 49]]},
 }
 
 STUDY: dict[str, Any] = {

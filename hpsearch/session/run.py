@@ -43,6 +43,9 @@ MAX_UNSENT_EPOCHS = 10_000  # kept while the database is away; then the training
 LAST_WORDS_S = 3.0  # a trainer that is told to leave has 7 s
 
 
+MAX_CLASSES_SHOWN = 100  # a larger confusion matrix is no picture any more
+
+
 @dataclass(frozen=True, slots=True)
 class TurnSummary:
     """What a turn did.
@@ -315,5 +318,10 @@ class Session:
             best_epoch=end.best_epoch,
             values=values,
             test=end.test,
+            confusion=_shown(end.confusion),
             stopped_early=end.stopped_early,
         )
+
+
+def _shown(confusion: tuple[tuple[int, ...], ...] | None) -> tuple[tuple[int, ...], ...] | None:
+    return None if confusion is None or len(confusion) > MAX_CLASSES_SHOWN else confusion

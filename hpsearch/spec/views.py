@@ -106,11 +106,27 @@ class TrialSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfusionView:
+    """Test examples by true class (rows) and predicted class; class names where known."""
+
+    classes: tuple[str, ...]
+    examples: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TrialView(TrialSummary):
-    """A trial as it is shown alone: with its resolved config and its attempts."""
+    """A trial as it is shown alone: with its resolved config and its attempts.
+
+    Attributes:
+        config: Every setting; None before the point is drawn.
+        attempts: The tries at training it.
+        confusion: Of the test split: ``examples`` by true class (rows) and by predicted class,
+            and the ``classes`` by name, where known; None for a regression.
+    """
 
     config: dict[str, Any] | None
     attempts: tuple[AttemptView, ...]
+    confusion: ConfusionView | None = None
 
 
 @dataclass(frozen=True, slots=True)

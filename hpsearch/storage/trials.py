@@ -91,7 +91,7 @@ class TrialRecord:
     device_seconds: float
     running_s: float
     test: dict[str, float] | None
-    confusion: Any
+    confusion: list[list[int]] | None
     failure: Failure | None
     pruned: Pruned | None
     checkpoint: dict[str, Any] | None

@@ -39,6 +39,7 @@ class Ending:
         best_epoch: The epoch the values were taken at.
         values: One per objective, in order; empty if it failed.
         test: Metrics on the test split.
+        confusion: Its examples by true and by predicted class, or None.
         stopped_early: Whether patience ended it.
         failure: Kind and message if it failed.
     """
@@ -47,6 +48,7 @@ class Ending:
     best_epoch: int | None = None
     values: tuple[float, ...] = ()
     test: Mapping[str, float] | None = None
+    confusion: Sequence[Sequence[int]] | None = None
     stopped_early: bool = False
     failure: tuple[FailureKind, str] | None = None
 
@@ -353,6 +355,7 @@ def _write_ends(
             "best_epoch": ending.best_epoch,
             "stopped_early": ending.stopped_early,
             "test": ending.test,
+            "confusion": ending.confusion,
             "failure_kind": kind,
             "failure_message": message,
             "pruned": None if pruned is None else asdict(pruned),

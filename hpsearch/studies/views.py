@@ -8,6 +8,7 @@ from hpsearch.spec.space import ParameterValue
 from hpsearch.spec.states import AttemptState, StudyState, TrialState
 from hpsearch.spec.views import (
     AttemptView,
+    ConfusionView,
     Progress,
     StudyView,
     TrialCounts,
@@ -73,6 +74,7 @@ def trial_view(tx: Transaction, study: StudyRecord, record: TrialRecord) -> Tria
     return TrialView(
         **_fields(study, record, params, values),
         config=config,
+        confusion=_confusion(study, record),
         attempts=tuple(
             AttemptView(
                 number=attempt.number,
@@ -96,6 +98,13 @@ def _points(
     asked = [record.trial_id for record in records if not record.has_params]
     drawn = trials.read_params(tx, [record.trial_id for record in records if record.has_params])
     return drawn | trials.fixed_params(tx, asked)
+
+
+def _confusion(study: StudyRecord, record: TrialRecord) -> ConfusionView | None:
+    if record.confusion is None:
+        return None
+    examples = tuple(tuple(row) for row in record.confusion)
+    return ConfusionView(compiled(study).data.outputs, examples)
 
 
 def _fields(
