@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.registry import Registry
-from hpsearch.spec.fields import Settings
+from hpsearch.spec.families import Family
 
 if TYPE_CHECKING:  # the API process loads these settings and must never load torch
     import torch
@@ -19,21 +19,12 @@ if TYPE_CHECKING:  # the API process loads these settings and must never load to
 REGISTRY = Registry("hpsearch.models")
 
 
-class Model(Settings, ABC):
+class Model(Family, ABC):
     """One network: its settings, its shapes, its first weights.
 
     A family also says which networks may be trained as one program (:meth:`program`) and builds
     that program (:meth:`network`).
     """
-
-    @classmethod
-    def defaults_for(cls, input_shape: tuple[int, ...]) -> dict[str, Any]:  # noqa: ARG003 - for families
-        """Return the defaults that follow from the shape of one example."""
-        return {}
-
-    def misfit(self, input_shape: tuple[int, ...]) -> tuple[str, str] | None:  # noqa: ARG002 - for families
-        """Return the field at fault and why this network cannot read such examples, or None."""
-        return None
 
     def fitted(self, input_shape: tuple[int, ...]) -> Self:
         """Return the settings with what follows from the examples filled in."""

@@ -58,7 +58,7 @@ def report_refusals(
     """
     refusals: dict[tuple[str | None, str], Refusal] = {}
     n_points = n_refused = 0
-    for values in _tried(space):
+    for values in tried_values(space):
         n_points += 1
         found = _refusals(space, values, places)
         n_refused += bool(found)
@@ -85,7 +85,7 @@ def writable_defaults(space: SectionSpace, defaults: Mapping[str, Any]) -> dict[
         defaults: Values of the fields the user did not write.
     """
     kept = dict(defaults)
-    for values in _tried(space):
+    for values in tried_values(space):
         while kept and _error(space, {**kept, **values}) is not None:
             culprits = [name for name in kept if _error(space, {**values, name: kept[name]})]
             for name in culprits or [next(reversed(kept))]:
@@ -93,7 +93,8 @@ def writable_defaults(space: SectionSpace, defaults: Mapping[str, Any]) -> dict[
     return kept
 
 
-def _tried(space: SectionSpace) -> Iterator[dict[str, Any]]:
+def tried_values(space: SectionSpace) -> Iterator[dict[str, Any]]:
+    """Yield the field values of the points that are tried out."""
     parameters = {item.name: item.domain for item in space.parameters()}
     for point in _points(parameters):
         yield space.values(lambda name, _, point=point: point[name])  # type: ignore[misc]

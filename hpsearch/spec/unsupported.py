@@ -5,10 +5,7 @@ when a name is unknown to the catalog. Removing a line, or adding the plugin, sw
 on.
 """
 
-NOT_YET = frozenset(
-    {
-    }
-)
+NOT_YET: frozenset[str] = frozenset()
 """``section.field`` or ``section.field=value``."""
 
 HINTS = {

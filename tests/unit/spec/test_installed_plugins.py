@@ -12,6 +12,7 @@ from hpsearch.errors import InvalidDefinition
 from hpsearch.spec.definition import Definition, parse_definition
 from hpsearch.spec.schema import json_schema
 from hpsearch.spec.sections import DatasetInfo, Task
+from hpsearch.spec.space import ParameterValue
 from tests.unit.spec.sample_catalog import yaml_value
 
 RANDOM_SEARCH = """
@@ -122,17 +123,108 @@ def test_a_regression_parses_once_its_data_set_exists() -> None:
     assert definition.space.max_epochs == 200
 
 
+ROWS = """
+name: rows-rnn
+dataset: {name: mnist, train_fraction: 0.2}
+model:
+  dropout: {low: 0.0, high: 0.5, per_layer: false}      # beside choices: common to every branch
+  choices:
+  - {family: mlp, hidden_layers: {low: 1, high: 2}, hidden_units: {low: 64, high: 512, log: true}}
+  - {family: recurrent, label: gated, cell: {choices: [gru, lstm]}, hidden_layers: {low: 1, high: 2}, hidden_units: {low: 64, high: 256, step: 64}}
+  - {family: recurrent, label: plain, cell: vanilla, activation: {choices: [tanh, relu]}, hidden_units: 256, steps: {choices: [28, 56]}}
+optimizer: {name: adam, learning_rate: {low: 1e-4, high: 1e-2, log: true}, gradient_clip_norm: {choices: [null, 1.0, 5.0]}}
+training: {epochs: 15, batch_size: 100, early_stopping: {patience: 3}}
+pruner: {name: median, n_startup_trials: 5, n_warmup_steps: 3}
+limits: {max_trials: 60, timeout_s: 7200}
+"""  # noqa: E501 - as written
+
+LAYERS = """
+name: fashion-optimizers
+dataset: {name: fashion_mnist}
+model: {family: mlp, hidden_layers: {low: 1, high: 3}, hidden_units: {low: 64, high: 512, log: true}, batch_norm: {choices: [true, false]}, dropout: [{low: 0, high: 0.5}, {low: 0, high: 0.3}, 0.1]}
+optimizer: {name: sgd}
+limits: {max_trials: 200, max_concurrent_trials: 16}
+"""  # noqa: E501 - its model as written
+
+
+@pytest.mark.parametrize("text", [ROWS, LAYERS])
+def test_recurrent_branches_and_dropout_parse_and_their_documents_are_final(text: str) -> None:
+    definition = parsed(text)
+    again = parse_definition(definition.document, installed_catalog())
+    assert json.dumps(again.document) == json.dumps(definition.document)
+    validator = Draft202012Validator(json_schema(installed_catalog()))
+    validator.validate(yaml_value(text))
+    validator.validate(definition.document)
+
+
+def test_dropout_beside_branches_is_one_parameter_of_all_of_them() -> None:
+    definition = parsed(ROWS)
+    names = set(definition.space.domains)
+    assert {"model.dropout", "model.gated.cell", "model.plain.steps"} <= names
+    assert not any(name.startswith("model.dropout[") for name in names)
+    point = {
+        "model": "gated",
+        "model.dropout": 0.25,
+        "model.gated.cell": "lstm",
+        "model.gated.hidden_layers": 2,
+        "model.gated.hidden_units": 64,
+        "optimizer.learning_rate": 1e-3,
+        "optimizer.gradient_clip_norm": None,
+    }
+    model: Any = definition.space.resolve(point).model
+    assert (model.cell, model.dropout, model.steps) == ("lstm", 0.25, 28)
+
+
+def test_steps_are_the_rows_of_a_picture_unless_they_are_given() -> None:
+    choices = parsed(ROWS).document["model"]["choices"]
+    assert "steps" not in choices[0]
+    assert choices[1]["steps"] == 28
+    assert choices[2]["steps"] == {"choices": [28, 56]}
+
+
+def test_dropout_is_drawn_layer_by_layer() -> None:
+    definition = parsed(LAYERS)
+    point: dict[str, ParameterValue] = {
+        "model.hidden_layers": 3,
+        **{f"model.hidden_units[{layer}]": 64 for layer in range(3)},
+        "model.batch_norm": True,
+        "model.dropout[0]": 0.5,
+        "model.dropout[1]": 0.25,
+    }
+    model: Any = definition.space.resolve(point).model
+    assert (model.dropout, model.batch_norm) == ((0.5, 0.25, 0.1), True)
+
+
 @pytest.mark.parametrize(
-    ("section", "loc"),
+    ("model", "loc", "words"),
     [
-        ("model: {family: recurrent}", ("model", "family")),
-        ("model: {family: mlp, dropout: 0.1}", ("model", "dropout")),
-        ("model: {family: mlp, batch_norm: true}", ("model", "batch_norm")),
+        ("{family: recurrent, cell: gru, steps: 27}", "steps", "must divide the 784 inputs"),
+        ("{family: recurrent, cell: gru, steps: {choices: [28, 27]}}", "steps", "16 and 28"),
+        ("{family: recurrent}", "cell", "is required"),
+        ("{family: recurrent, cell: rnn}", "cell", "vanilla"),
+        ("{family: recurrent, cell: gru, activation: relu}", "activation", "vanilla only"),
+        ("{family: recurrent, cell: gru, activation: gelu}", "activation", "tanh"),
+        ("{family: recurrent, cell: gru, batch_norm: true}", "batch_norm", "unknown"),
+        ("{family: recurrent, cell: gru, hidden_layers: 0}", "hidden_layers", "from 1 to 8"),
+        ("{family: recurrent, cell: gru, hidden_layers: 9}", "hidden_layers", "from 1 to 8"),
+        ("{family: recurrent, cell: gru, dropout: 1.0}", "dropout", "below 1"),
+        ("{family: recurrent, cell: gru, dropout: [0.1]}", "dropout", "number"),
+        ("{family: mlp, cell: gru}", "cell", "unknown"),
+        ("{family: mlp, hidden_units: [8], dropout: [0.1, 0.2]}", "dropout", "1 entries"),
     ],
 )
-def test_what_comes_later_is_said_to_come_later(section: str, loc: tuple[str, ...]) -> None:
-    document = {**yaml_value(NOISE), **yaml_value(section)}
+def test_a_network_that_cannot_be_is_refused_where_it_is_written(
+    model: str, loc: str, words: str
+) -> None:
+    document = {**yaml_value(NOISE), **yaml_value(f"model: {model}")}
     with pytest.raises(InvalidDefinition) as caught:
         parse_definition(document, installed_catalog())
-    assert [error.loc for error in caught.value.errors] == [loc]
-    assert "not yet supported" in caught.value.errors[0].msg
+    assert [error.loc for error in caught.value.errors] == [("model", loc)]
+    assert words in caught.value.errors[0].msg
+
+
+def test_steps_that_do_not_fit_are_refused_in_their_branch() -> None:
+    document = yaml_value(ROWS.replace("[28, 56]", "[28, 57]"))
+    with pytest.raises(InvalidDefinition) as caught:
+        parse_definition(document, installed_catalog())
+    assert [error.loc for error in caught.value.errors] == [("model", "choices", 2, "steps")]

@@ -284,18 +284,6 @@ def test_what_is_no_object_is_refused_with_words(catalog: Catalog, raw: Any) -> 
     assert len(caught.value.errors) == 1
 
 
-def test_what_the_contract_names_and_this_version_cannot_do_is_said_so(errors: Errors) -> None:
-    messages = errors(
-        """
-        model: {choices: [{family: mlp, batch_norm: true}, {family: recurrent, label: r}]}
-        """
-    )
-    assert messages == {
-        "model.choices.0.batch_norm": "not yet supported",
-        "model.choices.1.family": "recurrent is not yet supported; choose loop or mlp",
-    }
-
-
 def test_labels_of_a_regression_cannot_be_smoothed(errors: Errors) -> None:
     messages = errors("{dataset: {name: housing}, training: {label_smoothing: 0.1}}")
     assert "classification only" in messages["training.label_smoothing"]
