@@ -38,8 +38,8 @@ class Importance:
         metric: Whose spread is explained: the first objective.
         evaluator: How.
         n_trials: How many complete trials it rests on.
-        shares: Share of each parameter that every complete trial has, largest first; they add
-            up to 1. Empty if there is nothing to say.
+        shares: Share of each parameter, largest first; they add up to 1. Empty if there is
+            nothing to say.
         note: Why there is nothing to say, or what was left out; "" otherwise.
     """
 
@@ -56,8 +56,8 @@ def importance(
     """Return how much of the first objective each parameter explains.
 
     PED-ANOVA (Watanabe et al., IJCAI 2023) asks what tells good trials from the rest; fANOVA
-    (Hutter et al., ICML 2014) what explains the spread of all. Only parameters that every
-    complete trial has can be compared, so those of branches are left out.
+    (Hutter et al., ICML 2014) what explains the spread of all; it can only compare parameters
+    that every complete trial has, so those of branches are left out.
 
     Raises:
         StudyNotFound: There is none of this name.
@@ -73,13 +73,12 @@ def importance(
     note = _nothing_to_say(complete, common)
     shares: Mapping[str, float] = {}
     if not note:
-        every = {name for trial in complete for name in trial.params}
-        if every - common:
-            note = "parameters that only some trials have are left out"
-        direction = Direction(objective["direction"])
         if evaluator is Evaluator.FANOVA:
             shares = _fanova(complete, sorted(common))
+            if {name for trial in complete for name in trial.params} - common:
+                note = "parameters that only some trials have are left out"
         else:
+            direction = Direction(objective["direction"])
             shares = evaluate(complete, direction, PedAnovaImportanceEvaluator())
     return Importance(objective["metric"], evaluator, len(complete), shares, note)
 
