@@ -91,7 +91,7 @@ def test_settings_data_and_rules_are_known_without_loading_torch() -> None:
         "from hpsearch.optimizers.base import REGISTRY as o\n"
         "assert {'digits', 'mnist', 'fashion_mnist'} <= set(d)\n"
         "assert 'mlp' in set(m) and {'sgd', 'adam'} <= set(o)\n"
-        "[c().info() for c in d.values()], [c() for c in (*m.values(), *o.values())]\n"
+        "[c().info() for c in d.values()], [c() for c in o.values()], m['mlp'](), m['recurrent'](cell='gru')\n"
         "assert not {'torch', 'sklearn'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -162,7 +162,7 @@ def test_dropout_beside_branches_is_one_parameter_of_all_of_them() -> None:
     names = set(definition.space.domains)
     assert {"model.dropout", "model.gated.cell", "model.plain.steps"} <= names
     assert not any(name.startswith("model.dropout[") for name in names)
-    point = {
+    point: dict[str, ParameterValue] = {
         "model": "gated",
         "model.dropout": 0.25,
         "model.gated.cell": "lstm",
