@@ -8,6 +8,9 @@ order of a sum depends on shape, layout and address, not on values, so one trial
 speaks for all its uses.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import Enum
 from functools import cache
 
@@ -18,6 +21,7 @@ from torch import Tensor
 _SHIFTS = ((1, 2, 3), (2, 3, 1), (3, 1, 2), (4, 8, 12))
 _LARGE = 2**24  # numbers: trying out would take memory, and large products gain nothing together
 _WORTH_ROUNDING = 1_000_000  # multiply-adds; below, torch's float32 kernels are as fast
+_may_round = ContextVar("may_round", default=False)
 _FEW = 256  # results of other sums can be equal by chance: few of them are tried more often
 
 
@@ -117,19 +121,28 @@ _WAYS = {
 
 
 def _is_better_rounded(left: Tensor, right: Tensor) -> bool:
-    """Whether a product may be, and is faster, in bfloat16 on this CPU.
-
-    It may be where the caller has set torch's matmul precision to ``medium``, which says that
-    bfloat16 is good enough. Converting by hand is twice as fast as what torch itself makes of
-    that setting; small products are not worth it.
-    """
+    """Whether a product may be, and is faster, in bfloat16 on this CPU."""
     return (
-        left.device.type == "cpu"
+        _may_round.get()
         and left.dtype == torch.float32
         and left.numel() * right.shape[-1] >= _WORTH_ROUNDING
-        and torch.get_float32_matmul_precision() == "medium"
+        and left.device.type == "cpu"
         and _has_bfloat16()
     )
+
+
+@contextmanager
+def rounded_products() -> Iterator[None]:
+    """Let products that need not be exact be worked out in bfloat16 where a CPU is fast at it.
+
+    torch has a setting for this, ``set_float32_matmul_precision("medium")``. Converting by hand
+    is twice as fast as what it does to large products, and it makes small ones slower.
+    """
+    token = _may_round.set(True)
+    try:
+        yield
+    finally:
+        _may_round.reset(token)
 
 
 @cache

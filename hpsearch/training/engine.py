@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 
 from hpsearch.datasets.splits import Splits
+from hpsearch.layers.products import rounded_products
 from hpsearch.spec.sections import EarlyStopping
 from hpsearch.training.capacity import Lanes
 from hpsearch.training.lanes import Boundary, Goal, HandedBack, Reply
@@ -78,9 +79,13 @@ class Engine:
 
 @contextmanager
 def _matmul_precision(precision: Precision, device: torch.device) -> Iterator[None]:
+    if precision == "fast" and device.type == "cpu":
+        with rounded_products():
+            yield
+        return
     before = torch.get_float32_matmul_precision()
     if precision == "fast":
-        torch.set_float32_matmul_precision("medium" if device.type == "cpu" else "high")
+        torch.set_float32_matmul_precision("high")
     try:
         yield
     finally:
