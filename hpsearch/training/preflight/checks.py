@@ -124,3 +124,9 @@ class _Checks:
 def could_not_run(reason: str, check: str = "preflight") -> Finding:
     """Return the finding of a check that broke: the study goes on without it."""
     return Finding(check, Severity.SKIPPED, f"could not run: {reason}"[:500])
+
+
+def without_data(reason: str, device: str) -> PreflightView:
+    """Return the findings about a data set that cannot be had or split."""
+    finding = Finding("data", Severity.FAILURE, reason)
+    return PreflightView(device, 0.0, datetime.now(UTC), (finding,))
