@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from hpsearch.cli import control, datasets, definition, operate, results, run, server, wishes
+from hpsearch.cli import (
+    control,
+    datasets,
+    definition,
+    operate,
+    preflight,
+    results,
+    run,
+    server,
+    wishes,
+)
 from hpsearch.cli.failures import EXIT_FAILED, exit_code, explain
 from hpsearch.errors import HpsearchError
 
@@ -46,7 +56,7 @@ def hpsearch(
     """
 
 
-for room in (run, server, definition, results, control, wishes):
+for room in (run, server, definition, preflight, results, control, wishes):
     room.register(app)
 app.add_typer(datasets.group(), name="datasets", rich_help_panel=definition.PANEL)
 for name, group in operate.groups().items():

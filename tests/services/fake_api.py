@@ -86,6 +86,7 @@ def study(name: str, trials: list[dict[str, Any]], **changes: Any) -> dict[str, 
         "created_at": EARLY,
         "updated_at": EARLY,
         "finished_at": None,
+        "preflight": None,
         **changes,
     }
 
