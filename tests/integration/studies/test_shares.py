@@ -34,7 +34,7 @@ class Workplace:
             self.database, definition(name, **{"limits": FOREVER, **changes}), owner=owner
         )
 
-    def turn(self, lanes: dict[str, int] | None = None, seconds: float = 60.0) -> str:
+    def turn(self, lanes: dict[str, int] | None = None, seconds: int = 60) -> str:
         """Take one turn in the study that is owed most; return its name."""
         study = next_study(self.database, "cpu")
         assert study is not None
