@@ -15,7 +15,17 @@ from hpsearch.api.methods import allowed_methods
 from hpsearch.api.openapi import VERSION, describe
 from hpsearch.api.pages import docs, figures, login, study_pages
 from hpsearch.api.pages.failure import failure_page, wants_page
-from hpsearch.api.routes import datasets, epochs, health, plots, schema, studies, trials, workers
+from hpsearch.api.routes import (
+    datasets,
+    epochs,
+    events,
+    health,
+    plots,
+    schema,
+    studies,
+    trials,
+    workers,
+)
 from hpsearch.api.services import Services
 from hpsearch.queue.doorbell import Doorbell
 from hpsearch.settings import Settings
@@ -57,7 +67,7 @@ def create_app(
         exception_handlers={HTTPException: _refuse, RequestValidationError: _refuse},
     )
     app.state.services = services
-    for noun in (studies, trials, epochs, plots, datasets, schema, workers, health):
+    for noun in (studies, trials, epochs, events, plots, datasets, schema, workers, health):
         app.include_router(noun.router)
     for noun in (study_pages, login, docs, figures):
         app.include_router(noun.router)

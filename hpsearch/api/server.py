@@ -1,6 +1,7 @@
 """The HTTP server: uvicorn, told to keep secrets and to speak in problems."""
 
 import json
+import socket
 
 import h11
 import uvicorn
@@ -40,6 +41,17 @@ class ProblemProtocol(H11Protocol):
         self.transport.close()
 
 
+class StreamingServer(uvicorn.Server):
+    """A server that ends its streams of events before it waits for answers to end."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close every stream, then every connection."""
+        app = self.config.app
+        if isinstance(app, FastAPI):
+            app.state.services.streams.close()
+        await super().shutdown(sockets)
+
+
 def make_server(app: FastAPI, host: str, port: int) -> uvicorn.Server:
     """Return the server of one process; ``run()`` serves until SIGTERM or SIGINT.
 
@@ -56,4 +68,4 @@ def make_server(app: FastAPI, host: str, port: int) -> uvicorn.Server:
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
     )
-    return uvicorn.Server(config)
+    return StreamingServer(config)

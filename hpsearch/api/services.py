@@ -1,6 +1,6 @@
 """What the routes work with, made once per process."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from hpsearch.api.auth import Identity, TokenBook
 from hpsearch.api.dashboard import Dashboard
 from hpsearch.api.janitor import JanitorThread
+from hpsearch.api.streams import Streams
 from hpsearch.queue.doorbell import Doorbell
 from hpsearch.spec.catalog import Catalog
 from hpsearch.storage.database import Database
@@ -27,6 +28,7 @@ class Services:
         dashboard: Optuna Dashboard on the database.
         artifacts_dir: Where checkpoints, models and uploaded arrays are kept.
         max_dataset_bytes: Most that an upload may take, as sent and as arrays.
+        streams: Who listens to events.
     """
 
     database: Database
@@ -36,6 +38,7 @@ class Services:
     dashboard: Dashboard
     artifacts_dir: Path
     max_dataset_bytes: int
+    streams: Streams = field(default_factory=Streams)
 
     @property
     def catalog(self) -> Catalog:
