@@ -26,7 +26,7 @@ class _Layer:
     def __init__(self, cell: Cell, products: Products, n_steps: int) -> None:
         self._cell, self._products, self._n_steps = cell, products, n_steps
         self._saved: list[State] = []
-        self._input = self._outputs = torch.empty(0)
+        self._input = self._before = torch.empty(0)
 
     def step(self, parameters: Sequence[Tensor], ax: Tensor, state: State) -> tuple[State, State]:
         """Return the next state, and what the way back needs."""
@@ -49,22 +49,30 @@ class _Layer:
         zeros = weight.new_zeros((weight.shape[0], weight.shape[2], batch))
         return (zeros,) * self._cell.n_states
 
-    def forward(self, parameters: Sequence[Tensor], x: Tensor) -> Tensor:
-        """Return the outputs of all steps, ``[lanes, hidden, steps · batch]``."""
+    def forward(self, parameters: Sequence[Tensor], x: Tensor, *, is_last: bool) -> Tensor:
+        """Return the outputs of all steps ``[lanes, hidden, steps · batch]``, or the last one.
+
+        Args:
+            parameters: Of this layer.
+            x: Inputs of all steps.
+            is_last: Whether only the last step's output is wanted.
+        """
         ax = self.contribution(parameters, x)
         batch = ax.shape[2] // self._n_steps
         state = self.beginning(parameters, batch)
-        # zeros in front: the output before each step stands where the step's own would
-        outputs = ax.new_empty((ax.shape[0], state[0].shape[1], ax.shape[2] + batch))
-        outputs[:, :, :batch] = 0.0
+        # dense memory: products of parts of a matrix may round by where the part stands
+        before = ax.new_empty((ax.shape[0], state[0].shape[1], ax.shape[2]))
+        outputs = torch.empty_like(before) if not is_last else None
         self._saved = []
         for step in range(self._n_steps):
-            at = step * batch
-            state, saved = self.step(parameters, ax[:, :, at : at + batch], state)
+            columns = slice(step * batch, (step + 1) * batch)
+            before[:, :, columns].copy_(state[0])
+            state, saved = self.step(parameters, ax[:, :, columns], state)
             self._saved.append(saved)
-            outputs[:, :, at + batch : at + 2 * batch].copy_(state[0])
-        self._input, self._outputs = x, outputs
-        return outputs[:, :, batch:]
+            if outputs is not None:
+                outputs[:, :, columns].copy_(state[0])
+        self._input, self._before = x, before
+        return state[0] if outputs is None else outputs
 
     def backward(
         self,
@@ -82,10 +90,10 @@ class _Layer:
             d: Gradient of the outputs of all steps, or of the last one alone.
             is_first: Whether nothing stands before this layer.
         """
-        n_columns = self._outputs.shape[2]
-        batch = n_columns // (self._n_steps + 1)
-        has_all = d.shape[2] > batch
-        d_ax = d.new_empty((d.shape[0], parameters[0].shape[1], n_columns - batch))
+        n_columns = self._before.shape[2]
+        batch = n_columns // self._n_steps
+        has_all = d.shape[2] == n_columns
+        d_ax = d.new_empty((d.shape[0], parameters[0].shape[1], n_columns))
         d_ah = torch.empty_like(d_ax) if self._cell.has_own_recurrent_bias else d_ax
         zeros = d.new_zeros((d.shape[0], d.shape[1], batch))
         dh, rest = zeros, (zeros,) * (self._cell.n_states - 1)
@@ -103,7 +111,7 @@ class _Layer:
             dh, rest = self._through(dh, before)
         # gradients are written apart, also where two are equal: they are scaled in place later
         self._products.weight_gradient(d_ax, self._input, gradients[0])
-        self._products.weight_gradient(d_ah, self._outputs[:, :, :-batch], gradients[1])
+        self._products.weight_gradient(d_ah, self._before, gradients[1])
         gradients[2].copy_(d_ax.sum(2, keepdim=True))
         if self._cell.has_own_recurrent_bias:
             gradients[3].copy_(d_ah.sum(2, keepdim=True))
@@ -204,9 +212,8 @@ class Recurrent(Network):
         h = columns
         for index, layer in enumerate(self._layers):
             at = _PARAMETERS * index
-            h = layer.forward(parameters[at : at + _PARAMETERS], h)
-            if index == len(self._layers) - 1:  # earlier steps of the last layer feed nothing
-                h = h[:, :, -(h.shape[2] // self._n_steps) :].contiguous()
+            own, is_last = parameters[at : at + _PARAMETERS], index == len(self._layers) - 1
+            h = layer.forward(own, h, is_last=is_last)
             factors = self._dropouts[index].factors(keys[:, index], h.shape[2], h.dtype)
             self._factors.append(factors)
             h = h if factors is None else h * factors

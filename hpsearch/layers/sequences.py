@@ -24,8 +24,9 @@ def steps_first(x: Tensor, n_steps: int) -> Tensor:
         batch, n_inputs = x.shape
         return x.view(batch, n_steps, -1).transpose(0, 1).reshape(-1, n_inputs // n_steps)
     n_lanes, n_inputs, batch = x.shape
-    cut = x.reshape(n_lanes, n_steps, n_inputs // n_steps, batch)
-    return cut.transpose(1, 2).reshape(n_lanes, n_inputs // n_steps, n_steps * batch)
+    cut = x.transpose(1, 2).reshape(n_lanes, batch, n_steps, -1).transpose(1, 2)
+    # features stand together in memory, as in a shared batch: sums round by where they stand
+    return cut.reshape(n_lanes, n_steps * batch, n_inputs // n_steps).transpose(1, 2)
 
 
 class SequenceClassifier(nn.Module):
