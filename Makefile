@@ -47,6 +47,7 @@ lock: $(TEST_INSTALLED)
 
 docs: $(INSTALLED)
 	$(BIN)/python tools/settings_reference.py
+	$(BIN)/python tools/search_reference.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -19,8 +19,8 @@ from hpsearch.spec.sections import Objective
 class GaussianProcess(OptunaSampler):
     """Bayesian optimisation, Optuna's: for few trials that each take long.
 
-    A proposal takes a tenth of a second at ten trials and seconds at a thousand. Trials that
-    run are taken into account. It loads torch and SciPy, in the trainer process alone.
+    A proposal takes some tenths of a second with a few dozen trials behind it, and longer with
+    each. Trials that run are taken into account. It computes in the trainer process alone.
 
     Source: Ament et al., Unexpected Improvements to Expected Improvement, NeurIPS 2023.
     """
