@@ -88,11 +88,8 @@ class Sigmoid(Activation):
     keeps_zero = False
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the output twice: it gives the derivative.
-
-        Written out, because torch.sigmoid rounds an element by its place in the tensor.
-        """
-        h = z.neg_().exp_().add_(1).reciprocal_()
+        """Return the output twice: it gives the derivative."""
+        h = sigmoid_(z)
         return h, h
 
     def backward(self, d: Tensor, saved: Tensor) -> Tensor:
@@ -118,6 +115,16 @@ class Gelu(Activation):
     def plain(self) -> nn.Module:
         """Return ``nn.GELU``."""
         return nn.GELU()
+
+
+def sigmoid_(z: Tensor) -> Tensor:
+    """Return 1 / (1 + exp(-z)), worked out in place.
+
+    Written out on a CPU, where torch.sigmoid rounds an element by its place in the tensor.
+    """
+    if z.is_cuda:
+        return z.sigmoid_()
+    return z.neg_().exp_().add_(1).reciprocal_()
 
 
 _ACTIVATIONS: dict[str, type[Activation]] = {

@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hpsearch.layers.activations import Activation, Tanh
+from hpsearch.layers.activations import Activation, Tanh, sigmoid_
 
 State = tuple[Tensor, ...]
 """What a cell hands from step to step, ``[lanes, hidden, batch]`` each; its output first."""
@@ -75,7 +75,7 @@ class Gru(Cell):
     def forward(self, ax: Tensor, ah: Tensor, state: State) -> tuple[State, State]:
         """Return the output."""
         hidden = state[0].shape[1]
-        gates = (ax[:, : 2 * hidden] + ah[:, : 2 * hidden]).sigmoid_()
+        gates = sigmoid_(ax[:, : 2 * hidden] + ah[:, : 2 * hidden])
         r, z = gates[:, :hidden], gates[:, hidden:]
         own = ah[:, 2 * hidden :]
         n = torch.addcmul(ax[:, 2 * hidden :], r, own).tanh_()
@@ -105,9 +105,9 @@ class Lstm(Cell):
         h, c = state
         hidden = h.shape[1]
         a = ah.add_(ax)
-        a[:, : 2 * hidden].sigmoid_()
+        sigmoid_(a[:, : 2 * hidden])
         a[:, 2 * hidden : 3 * hidden].tanh_()
-        a[:, 3 * hidden :].sigmoid_()
+        sigmoid_(a[:, 3 * hidden :])
         i, f, g, o = a.chunk(4, 1)
         memory = torch.addcmul(f * c, i, g)
         shown = memory.tanh()
