@@ -26,6 +26,7 @@ from hpsearch.studies.fail import fail_study
 from hpsearch.studies.next_study import next_study
 from hpsearch.training.engine import Engine
 from hpsearch.training.lanes import Goal
+from hpsearch.training.planner import Planner
 
 log = get_logger(__name__)
 
@@ -45,6 +46,7 @@ class TurnRunner:
         lease_s: Life of a lease.
         turn_s: Time slice after which another study may be owed more.
         checkpoint_s: Time between two checkpoints of running trials.
+        capacity_dir: Where measurements of this machine are kept; None: nowhere.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class TurnRunner:
         lease_s: float,
         turn_s: float,
         checkpoint_s: float = 60.0,
+        capacity_dir: Path | None = None,
     ) -> None:
         self._database = database
         self._worker = worker
@@ -68,6 +71,7 @@ class TurnRunner:
         self._turn_s = turn_s
         self._checkpoint_s = checkpoint_s
         self._states = StateCache()
+        self._planner = Planner(capacity_dir)
         self._splits: OrderedDict[tuple[DatasetSection, str | None], Splits] = OrderedDict()
         self._last_touch = -math.inf
 
@@ -139,6 +143,7 @@ class TurnRunner:
             device=self._device,
             precision=definition.execution.precision,
             lanes=definition.execution.lanes,
+            planner=self._planner,
         )
         try:
             with session.keeping_leases():

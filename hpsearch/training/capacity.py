@@ -6,6 +6,8 @@ figures are those of narrow and wide perceptrons on images of 28x28 pixels.
 """
 
 import math
+import os
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -20,6 +22,18 @@ _CPU_PARAMETERS = ((120_000, 8), (220_000, 4))  # up to so many weights a lane: 
 _CPU_WIDE = 2
 _GPU_PARAMETERS = ((120_000, 128), (600_000, 64), (10_000_000, 16))
 _GPU_WIDE = 4
+
+
+def free_bytes(device: torch.device) -> float:
+    """Return the memory of the device that nobody uses now."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        available = next(line for line in lines if line.startswith("MemAvailable:"))
+        return 1024.0 * int(available.split()[1])
+    except (OSError, StopIteration, ValueError):  # not Linux
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) / 2
 
 
 def most_lanes(lanes: Lanes, device: torch.device) -> int:

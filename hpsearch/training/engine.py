@@ -12,6 +12,7 @@ from hpsearch.spec.sections import EarlyStopping
 from hpsearch.training.capacity import Lanes
 from hpsearch.training.lanes import Boundary, Goal, HandedBack, Reply
 from hpsearch.training.losses import loss_of
+from hpsearch.training.planner import Planner
 from hpsearch.training.resident import Resident
 from hpsearch.training.run import Run, Setup
 
@@ -32,6 +33,7 @@ class Engine:
         device: ``cpu``, ``cuda`` or ``cuda:1``.
         precision: ``exact`` (float32) or ``fast`` (bfloat16 or tf32 products, float32 state).
         lanes: Most lanes at once, or ``auto``.
+        planner: Remembers how many lanes pay; kept by the caller from engine to engine.
         dtype: Of weights and inputs; anything but float32 is for tests.
     """
 
@@ -45,6 +47,7 @@ class Engine:
         precision: Precision = "exact",
         lanes: Lanes = "auto",
         *,
+        planner: Planner | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         where = torch.device(device)
@@ -57,6 +60,7 @@ class Engine:
             is_exact=precision == "exact" and where.type == "cpu",
             resident=Resident(splits, device=where, dtype=dtype),
             loss=loss_of(splits),
+            planner=planner or Planner(),
         )
 
     def run(

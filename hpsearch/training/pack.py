@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -168,27 +168,12 @@ class Pack:
             The loss's sums ``[lanes, n_sums]`` and the mean gradient norm ``[lanes]``. When no
             lane has a finite loss any more, the epoch is not played to its end.
         """
-        batches = Batches(self.lanes, self._resident, self._batch, self._seed)
-        step = Step(
-            self.lanes,
-            self._network,
-            self._loss,
-            weights=self._weights,
-            gradients=self._gradients,
-            buffers=tuple(self._buffers.values()),
-            n_steps=self.n_steps,
-            resident=self._resident,
-        )
+        batches, step = self._begin(self.lanes)
         done, n_norms = 0, 0
         while done < batches.n_steps:
             started = time.monotonic()
             chunk = range(done, min(done + self._chunk_steps, batches.n_steps))
-            step.prepare(chunk)
-            keys = self._keys(chunk)
-            for offset, (x, y) in enumerate(batches.of(chunk)):
-                is_sampled = chunk[offset] % _NORM_EVERY == 0
-                step(x, y, offset, keys[offset], is_sampled=is_sampled)
-                n_norms += is_sampled
+            n_norms += self._take(chunk, self.lanes, batches, step)
             done = chunk.stop
             is_alive = bool(step.sums[:, 0].isfinite().any())  # the chunk's one sync
             self._pace(len(chunk), time.monotonic() - started)
@@ -197,14 +182,64 @@ class Pack:
                 break
         return step.sums.cpu().numpy(), (step.norms / n_norms).cpu().numpy()
 
-    def _keys(self, steps: range) -> Tensor:
+    def try_out(self, n_lanes: int, n_steps: int) -> float:
+        """Return the seconds that steps of the first lanes take; their weights are spoilt."""
+        lanes = self.lanes[:n_lanes]
+        batches, step = self._begin(lanes)
+        seconds = 0.0
+        while n_steps > 0:
+            chunk = range(min(n_steps, batches.n_steps))
+            self._synchronize()
+            started = time.perf_counter()
+            self._take(chunk, lanes, batches, step)
+            self._synchronize()
+            seconds += time.perf_counter() - started
+            n_steps -= len(chunk)
+        return seconds
+
+    def empty_copy(self) -> "Pack":
+        """Return a pack of the same kind without a lane."""
+        return type(self)(
+            self.lanes[0], self._resident, self._loss, seed=self._seed, is_exact=self._is_exact
+        )
+
+    def _begin(self, lanes: Sequence[Lane]) -> tuple[Batches, Step]:
+        """Return the batches and the step of the coming epoch of the first lanes."""
+        step = Step(
+            lanes,
+            self._network,
+            self._loss,
+            weights=self._weights,
+            gradients=self._gradients,
+            buffers=tuple(self._buffers.values()),
+            n_steps=self.n_steps,
+            resident=self._resident,
+        )
+        return Batches(lanes, self._resident, self._batch, self._seed), step
+
+    def _take(self, chunk: range, lanes: Sequence[Lane], batches: Batches, step: Step) -> int:
+        """Take the steps of a chunk and return in how many the gradient's norm was noted."""
+        step.prepare(chunk)
+        keys = self._keys(chunk, lanes)
+        n_norms = 0
+        for offset, (x, y) in enumerate(batches.of(chunk)):
+            is_sampled = chunk[offset] % _NORM_EVERY == 0
+            step(x, y, offset, keys[offset], is_sampled=is_sampled)
+            n_norms += is_sampled
+        return n_norms
+
+    def _synchronize(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def _keys(self, steps: range, lanes: Sequence[Lane]) -> Tensor:
         """Return the keys of what the lanes draw, ``[steps, lanes, draws, 2]``."""
         numbers = np.arange(steps.start, steps.stop, dtype=np.int64) + 1
         per_lane = [
             step_keys(
                 draw_key(self._seed, lane.number), lane.step + numbers, self._network.n_draws
             )
-            for lane in self.lanes
+            for lane in lanes
         ]
         return torch.from_numpy(np.stack(per_lane, 1)).to(self._resident.device)
 
@@ -212,6 +247,16 @@ class Pack:
         """Note that every lane has taken the steps of one epoch."""
         for lane in self.lanes:
             lane.step += self.n_steps
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pack is trained."""
+        return self._resident.device
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a weight."""
+        return self._resident.dtype.itemsize
 
     @property
     def n_steps(self) -> int:

@@ -28,11 +28,14 @@ from hpsearch.training.lanes import (
 from hpsearch.training.losses import Loss
 from hpsearch.training.pack import Pack
 from hpsearch.training.packing import is_room, model_of, signature, work
+from hpsearch.training.planner import Planner, plan_key
 from hpsearch.training.resident import Resident
 from hpsearch.training.tracker import Tracker
 from hpsearch.training.update import epoch_rate
 
 _BOUNDARY_S = 0.2  # epochs shorter than this are reported together
+
+_LEAST_LIVE = 2  # chosen by `auto`: one trains while the next is claimed and sampled
 
 log = get_logger(__name__)
 
@@ -48,6 +51,7 @@ class Setup:
     is_exact: bool
     resident: Resident
     loss: Loss
+    planner: Planner
 
     @property
     def device(self) -> torch.device:
@@ -104,6 +108,8 @@ class Run:
         playing = tuple(pack.lanes)
         try:
             self._epoch(pack, started)
+            if self._setup.lanes == "auto" and len(playing) > 1 and pack.lanes:
+                self._plan(pack, time.monotonic() - started)
         except (torch.OutOfMemoryError, MemoryError) as error:
             self._halve(pack, error)
         except RuntimeError as error:
@@ -313,8 +319,30 @@ class Run:
         self._packs.append(pack)
 
     def _most(self, lane: Lane) -> int:
+        setup = self._setup
+        if setup.lanes == "auto":
+            measured = setup.planner.known(self._key(lane))
+            if measured is not None:
+                return measured
         known = model_of(lane.spec.config).most_lanes_on_cpu()
-        return pack_lanes(self._setup.lanes, self._setup.device, lane.shapes, known)
+        return pack_lanes(setup.lanes, setup.device, lane.shapes, known)
+
+    def _key(self, lane: Lane) -> str:
+        setup = self._setup
+        kind = signature(lane.spec.config, len(setup.resident.train))
+        return plan_key(kind, lane, device=setup.device, is_exact=setup.is_exact)
+
+    def _plan(self, pack: Pack, epoch_s: float) -> None:
+        """Find out how many lanes such a pack should hold; those that do not pay move on."""
+        planner, key = self._setup.planner, self._key(pack.lanes[0])
+        if planner.known(key) is not None or not planner.is_due(key, pack, epoch_s):
+            return
+        most = planner.measure(key, pack, self._poll)
+        self._limits[pack] = most
+        for lane in pack.lanes[most:][::-1]:
+            state = pack.state(lane) if lane.epoch else None
+            pack.remove(lane)
+            self._place(lane, state)
 
     def _takes(self, pack: Pack, lane: Lane) -> bool:
         n_examples = len(self._setup.resident.train)
@@ -339,6 +367,8 @@ class Run:
         live = [lane for lane in self._lanes.values() if lane.end is None]
         if live:  # no more lanes than pay for the widest
             most = min(self._most(lane) for lane in live)
+            if setup.lanes == "auto":
+                most = max(_LEAST_LIVE, most)
         else:
             most = most_lanes(setup.lanes, setup.device)
         return max(0, most - len(live))

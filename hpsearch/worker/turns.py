@@ -8,6 +8,7 @@ from hpsearch.storage import workers
 from hpsearch.storage.database import Database
 from hpsearch.storage.schema import is_current
 from hpsearch.studies.recover import worker_lost
+from hpsearch.training.process import settle_process
 from hpsearch.turn import TurnRunner
 
 POOL_SIZE = 4  # the turn, its lease thread, its sampler and its checkpoints
@@ -65,5 +66,7 @@ def make_runner(settings: Settings, worker: str, device: str) -> DatabaseRunner:
         lease_s=settings.lease_s,
         turn_s=settings.turn_s,
         checkpoint_s=settings.checkpoint_s,
+        capacity_dir=settings.data_dir / "capacity",
     )
+    settle_process(device)
     return DatabaseRunner(database, worker, turns)

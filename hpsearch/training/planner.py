@@ -1,0 +1,222 @@
+"""How many lanes pay on this device: measured once for each kind of pack, and remembered.
+
+Fusing lanes saves the cost of starting kernels and makes larger products, and it costs memory
+traffic once the weights of the pack leave the cache. Which of the two wins depends on the
+machine, so a few numbers of lanes are tried out on throw-away weights. Trying out may take a
+fiftieth of the work it is for, and a second at most; for less work there is the table of
+``capacity.py``.
+"""
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hpsearch.logs import get_logger
+from hpsearch.training.capacity import free_bytes
+from hpsearch.training.lane import Lane
+from hpsearch.training.pack import Pack
+from hpsearch.training.packing import optimizer_of
+
+MOST_S = 1.0  # that trying out may take
+MOST_SHARE = 0.02  # of the work it is for
+MEMORY_SHARE = 0.5  # of what is free, for one pack
+_CANDIDATES = {"cpu": (1, 2, 4, 8, 16), "cuda": (1, 4, 16, 64, 128, 256, 512)}
+_ROUNDS = 3  # candidates take turns, so that a busy moment hits all of them
+_LEAST_STEPS = 200  # of one lane: less says nothing certain about 1, 2 and 4 lanes
+_WORTH = 1.03  # a larger pack has to be so much faster than a smaller one
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was found out about one kind of pack.
+
+    Attributes:
+        lanes: How many a pack should hold.
+        rates: Lane-steps per second by number of lanes.
+    """
+
+    lanes: int
+    rates: dict[int, float]
+
+
+class Planner:
+    """Remembers plans, in this process and in a folder.
+
+    Args:
+        folder: Where plans outlive the process; None: nowhere.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._plans: dict[str, Plan | None] = {}
+        self._work_s: dict[str, float] = {}  # done without a plan
+        self._step_s: dict[str, float] = {}  # of one lane, about
+
+    def known(self, key: str) -> int | None:
+        """Return how many lanes pay, if that has been measured."""
+        if key not in self._plans:
+            self._plans[key] = self._read(key)
+        plan = self._plans[key]
+        return None if plan is None else plan.lanes
+
+    def is_due(self, key: str, pack: Pack, epoch_s: float) -> bool:
+        """Return whether there is enough work to measure for: done so far, and certain to come.
+
+        Args:
+            key: What the plan will be known by.
+            pack: A pack at the end of an epoch.
+            epoch_s: What that epoch took.
+        """
+        self._work_s[key] = self._work_s.get(key, 0.0) + epoch_s
+        n_left = max(lane.spec.config.training.epochs - lane.epoch for lane in pack.lanes)
+        self._step_s[key] = epoch_s / (pack.n_steps * len(pack.lanes))
+        return self._budget_s(key, n_left * epoch_s) >= _LEAST_STEPS * self._step_s[key]
+
+    def measure(self, key: str, pack: Pack, poll: Callable[[], None]) -> int:
+        """Try out packs like this one and return how many lanes pay.
+
+        Args:
+            key: What the plan will be known by.
+            pack: A pack with work to do, for which :meth:`is_due`; it is not touched.
+            poll: Called between two tries; may raise to leave.
+        """
+        started = time.monotonic()
+        n_left = max(lane.spec.config.training.epochs - lane.epoch for lane in pack.lanes)
+        step_s = self._step_s[key]
+        work_s = n_left * step_s * pack.n_steps * len(pack.lanes)
+        plan = _measured(pack, step_s, self._budget_s(key, work_s), poll)
+        seconds = round(time.monotonic() - started, 3)
+        log.info("capacity_measured", lanes=plan.lanes, rates=plan.rates, seconds=seconds)
+        self._plans[key] = plan
+        self._write(key, plan)
+        return plan.lanes
+
+    def _budget_s(self, key: str, coming_s: float) -> float:
+        return min(MOST_S, MOST_SHARE * (self._work_s[key] + coming_s))
+
+    def _path(self, key: str) -> Path | None:
+        name = hashlib.sha256(key.encode()).hexdigest()[:24]
+        return None if self._folder is None else self._folder / f"{name}.json"
+
+    def _read(self, key: str) -> Plan | None:
+        path = self._path(key)
+        if path is None:
+            return None
+        try:
+            saved = json.loads(path.read_bytes())
+            if saved["key"] != key:
+                return None
+            rates = {int(lanes): float(rate) for lanes, rate in saved["rates"].items()}
+            return Plan(int(saved["lanes"]), rates)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning("capacity_unreadable", path=str(path), reason=str(error)[:200])
+            return None
+
+    def _write(self, key: str, plan: Plan) -> None:
+        """Keep a plan; where that fails it is measured again some day."""
+        path = self._path(key)
+        if path is None:
+            return
+        text = json.dumps({"key": key, "lanes": plan.lanes, "rates": plan.rates})
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".plan")
+            with os.fdopen(handle, "w") as file:
+                file.write(text)
+            Path(temporary).replace(path)
+        except OSError as error:
+            log.warning("capacity_not_saved", path=str(path), reason=str(error)[:200])
+
+
+def plan_key(signature: object, lane: Lane, *, device: torch.device, is_exact: bool) -> str:
+    """Return what packs have in common that are equally fast: device, program, size.
+
+    Widths count to the nearest half power of two: packs that close behave alike.
+    """
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    facts: dict[str, Any] = {
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "exact": is_exact,
+        "signature": repr(signature),
+        "sizes": [[round(2 * math.log2(n)) for n in shape] for shape in lane.shapes.values()],
+    }
+    return json.dumps(facts, sort_keys=True)
+
+
+def best_of(rates: dict[int, float]) -> int:
+    """Return the number of lanes to use: the smallest none beats by more than noise."""
+    best = min(rates)
+    for lanes in sorted(rates):
+        if rates[lanes] >= rates[best] * _WORTH:
+            best = lanes
+    return best
+
+
+def lane_bytes(lane: Lane, itemsize: int) -> int:
+    """Return the memory a lane takes in a pack: weights, best, gradients, buffers, snapshots."""
+    n_values = sum(math.prod(shape) for shape in lane.shapes.values())
+    n_buffers = len(optimizer_of(lane.spec.config).buffers)
+    return itemsize * n_values * (4 + 2 * n_buffers)
+
+
+def _measured(pack: Pack, step_s: float, budget_s: float, poll: Callable[[], None]) -> Plan:
+    deadline = time.monotonic() + budget_s
+    first = pack.lanes[0]
+    room = MEMORY_SHARE * free_bytes(pack.device) / max(1, lane_bytes(first, pack.itemsize))
+    counts = [n for n in _CANDIDATES[pack.device.type] if n <= max(1.0, room)]
+    trial = pack.empty_copy()
+    seen: list[int] = []
+    for n in counts:
+        # the first look at a size finds kernels and memory; it may take half of the budget
+        is_late = time.monotonic() > deadline - budget_s / 2
+        if len(seen) > 1 and (is_late or _n_steps([*seen, n], step_s, budget_s / 2) < 1):
+            break
+        poll()
+        _fill(trial, first, n)
+        trial.try_out(n, 1)
+        seen.append(n)
+    n_steps = max(1, _n_steps(seen, step_s, deadline - time.monotonic()))
+    fastest = dict.fromkeys(seen, math.inf)
+    for _ in range(_ROUNDS):
+        for n in seen:
+            poll()
+            fastest[n] = min(fastest[n], trial.try_out(n, n_steps) / n_steps)
+    rates = {n: round(n / seconds, 1) for n, seconds in fastest.items()}
+    return Plan(best_of(rates), rates)
+
+
+def _n_steps(counts: Sequence[int], step_s: float, budget_s: float) -> int:
+    """Return how many steps of each count fit the budget."""
+    return int(budget_s / (_ROUNDS * step_s * sum(counts)))
+
+
+def _fill(trial: Pack, like: Lane, n_lanes: int) -> None:
+    while len(trial.lanes) < n_lanes:
+        spec = replace(like.spec, number=len(trial.lanes), resume=None)
+        trial.add(Lane(spec, like.shapes, like.n_parameters, like.tracker), None)
+
+
+@cache
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "cpu"
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else "cpu"
