@@ -19,6 +19,7 @@ from hpsearch.api.routes import (
     datasets,
     epochs,
     events,
+    exports,
     health,
     plots,
     schema,
@@ -67,7 +68,9 @@ def create_app(
         exception_handlers={HTTPException: _refuse, RequestValidationError: _refuse},
     )
     app.state.services = services
-    for noun in (studies, trials, epochs, events, plots, datasets, schema, workers, health):
+    for noun in (studies, trials, epochs, events, plots, exports, datasets):
+        app.include_router(noun.router)
+    for noun in (schema, workers, health):
         app.include_router(noun.router)
     for noun in (study_pages, login, docs, figures):
         app.include_router(noun.router)

@@ -98,11 +98,19 @@ class TrialInList(TypedDict):
     finished_at: datetime | None
 
 
+class Confusion(TypedDict):
+    """Test examples by true class (rows) and by predicted class."""
+
+    classes: Annotated[list[str], Field(description="their names; empty: their numbers")]
+    examples: list[list[int]]
+
+
 class Trial(TrialInList):
     """A trial with every value it trains with and its attempts."""
 
     config: dict[str, Any] | None
     attempts: list[Attempt]
+    confusion: Confusion | None
 
 
 class Finding(TypedDict):

@@ -11,6 +11,7 @@ from hpsearch.cli import (
     control,
     datasets,
     definition,
+    export,
     operate,
     preflight,
     results,
@@ -56,7 +57,7 @@ def hpsearch(
     """
 
 
-for room in (run, server, definition, preflight, results, control, wishes):
+for room in (run, server, definition, preflight, results, export, control, wishes):
     room.register(app)
 app.add_typer(datasets.group(), name="datasets", rich_help_panel=definition.PANEL)
 for name, group in operate.groups().items():

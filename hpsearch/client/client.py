@@ -358,6 +358,24 @@ class Client:
         path = f"{_study(name)}/best-trials"
         return list(self._pages(path, "trials", TrialSummary, {}, None))
 
+    def model(self, name: str, number: int, *, form: str = "safetensors") -> bytes:
+        """Return the file of a trial's trained network.
+
+        Args:
+            name: The study.
+            number: The trial, COMPLETE.
+            form: ``safetensors``, or ``onnx`` where the server has the library.
+
+        Raises:
+            ModelNotFound: The trial has none.
+        """
+        path = f"{_study(name)}/trials/{int(number)}/model"
+        return self._connection.fetch(path, params={"format": form})
+
+    def trials_csv(self, name: str) -> str:
+        """Return all trials as CSV."""
+        return self._connection.fetch(f"{_study(name)}/trials.csv").decode()
+
     # the service
 
     def schema(self) -> dict[str, Any]:

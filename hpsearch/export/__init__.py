@@ -1,0 +1,1 @@
+"""Results in the forms other programs read: tables, event files, models."""
