@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import ServiceDown
+from hpsearch.faults import Window, reached
 from hpsearch.logs import get_logger
 from hpsearch.session.states import StateCache
 from hpsearch.storage.database import Database
@@ -110,11 +111,13 @@ class Checkpoints:
             checkpoint = self._write(trial, state)
             if checkpoint is not None:
                 written[token] = checkpoint
+        reached(Window.CHECKPOINT_WRITTEN)
         try:
             recorded = record_checkpoints(self._database, self._uuid, written)
         except ServiceDown as error:
             log.warning("checkpoints_not_recorded", n_lanes=len(written), error=str(error))
             return
+        reached(Window.CHECKPOINT_RECORDED)
         for token in recorded:
             self._delete(lanes[token][0].number, written[token]["path"])
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpsearch.errors import ServiceDown
+from hpsearch.faults import Window, reached
 from hpsearch.logs import get_logger
 from hpsearch.session.checkpoints import Checkpoints
 from hpsearch.session.claims import Admission, Claims
@@ -108,6 +109,7 @@ class Session:
         self._progress_at = time.monotonic()
         self._stalls_after_s = STALLED_AFTER_S
         self._progress()
+        reached(Window.TRAINING)
         return self._interrupted()
 
     def boundary(self, boundary: Boundary) -> Reply:
@@ -138,6 +140,7 @@ class Session:
                 checkpoint = self._checkpoints.save(trial, lane.state)
             spent = 0.0 if lane is None else lane.device_seconds
             backs.append(HandBack(number, trial.token, spent, checkpoint))
+        reached(Window.HAND_BACK_WRITTEN)
         until = time.monotonic() + LAST_WORDS_S
         while True:
             try:
@@ -313,6 +316,7 @@ class Session:
         if end.weights is not None:
             state = LaneState(end.best_epoch or 0, end.weights, {})
             self._checkpoints.save_model(trial, state)
+            reached(Window.MODEL_WRITTEN)
         return Ending(
             TrialState.COMPLETE,
             best_epoch=end.best_epoch,

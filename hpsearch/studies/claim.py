@@ -12,6 +12,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from hpsearch.faults import Window, reached
 from hpsearch.sampling.base import ReservedTrial, SampledPoint, Sampler, SampleRequest
 from hpsearch.sampling.distributions import to_distribution
 from hpsearch.sampling.optuna_sampler import OptunaSampler
@@ -106,6 +107,7 @@ def claim(
     study, reservations = reserve(database, uuid, n, claim_id, claimant)
     if study is None or not reservations:
         return []
+    reached(Window.RESERVE_COMMITTED)
     definition = compiled(study)
     fresh = [reserved for reserved in reservations if reserved.params is None]
     drawn = _draw(database, study, definition, fresh, history or History(study.study_id))
@@ -190,6 +192,7 @@ def reserve(
         attempts.count_packs(tx, study.study_id, [claimant.worker])
         if points_left(study) == n_new:
             settle(tx, study)  # the last point of a grid is out
+        reached(Window.RESERVE_UNCOMMITTED)
         return study, reserved
 
 
@@ -334,7 +337,9 @@ def record_params(
                 },
                 revision=studies.raise_revision(tx, study),
             )
-        return unset - refused, refused
+        reached(Window.PARAMS_UNCOMMITTED)
+    reached(Window.PARAMS_COMMITTED)
+    return unset - refused, refused
 
 
 def _duplicates(

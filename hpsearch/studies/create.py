@@ -4,6 +4,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from hpsearch.errors import KeyReused, NameTaken
+from hpsearch.faults import Window, reached
 from hpsearch.spec.definition import Definition
 from hpsearch.spec.views import StudyView
 from hpsearch.storage import studies
@@ -60,7 +61,10 @@ def create_study(
             )
             enqueue_first(tx, record, first)
             join(tx, record)
-            return study_view(tx, record), True
+            view = study_view(tx, record)
+            reached(Window.STUDY_UNCOMMITTED)
+        reached(Window.STUDY_COMMITTED)
+        return view, True
     except NameTaken:
         # the same request may have come twice at once, and the other one was first
         if idempotency_key is None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from hpsearch.errors import ServiceDown
+from hpsearch.faults import Window, reached
 from hpsearch.storage import studies, workers
 from hpsearch.storage.database import Database, now
 from hpsearch.storage.locks import JANITOR, try_lock
@@ -113,7 +114,9 @@ class Janitor:
             n_useful = sum(_n_turns(study, total) for study, total in owed)
             n_turns = min(n_idle, n_useful) - self._bell.waiting()
             if n_turns > 0:
+                reached(Window.RING_DUE)
                 self._bell.ring(n_turns, first.uuid)
+                reached(Window.RING_SENT)
             return max(0, n_turns)
         except ServiceDown:
             return 0  # workers look by themselves; a silent bell is only slower

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from hpsearch.faults import Window, reached
 from hpsearch.spec.states import AttemptState, FailureKind, TrialState
 from hpsearch.storage import attempts, owners, studies, trials, workers
 from hpsearch.storage.attempts import AttemptRecord
@@ -73,7 +74,9 @@ def hand_back(database: Database, uuid: str, lanes: Sequence[HandBack]) -> list[
         attempts.count_packs(tx, study.study_id, callers)
         settle(tx, study)
         owners.charge(tx, study.owner, used_s)
-        return saved
+        reached(Window.HAND_BACK_UNCOMMITTED)
+    reached(Window.HAND_BACK_COMMITTED)
+    return saved
 
 
 def record_checkpoints(

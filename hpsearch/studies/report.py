@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from hpsearch.faults import Window, reached
 from hpsearch.pruning.base import Pruner
 from hpsearch.spec.definition import Definition
 from hpsearch.spec.states import AttemptState, FailureKind, StateReason, StudyState, TrialState
@@ -136,7 +137,9 @@ def report(
             if lanes:
                 view = history or History(study.study_id)
                 decisions |= _record(tx, study, lanes, lease_s, view)
-            return decisions
+            reached(Window.REPORT_UNCOMMITTED)
+        reached(Window.REPORT_COMMITTED)
+        return decisions
     except BaseException:
         if history is not None:
             history.forget()  # it may have read what was rolled back

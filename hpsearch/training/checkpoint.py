@@ -12,6 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from hpsearch.faults import Window, reached
 from hpsearch.logs import get_logger
 from hpsearch.training.lanes import LaneState
 
@@ -44,7 +45,9 @@ def save_state(path: Path, state: LaneState) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.write(data[: len(data) // 2])
+            reached(Window.FILE_UNFINISHED)
+            file.write(data[len(data) // 2 :])
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)

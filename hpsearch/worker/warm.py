@@ -17,6 +17,7 @@ from rq.job import Job
 from rq.queue import Queue
 from rq.worker import WorkerStatus
 
+from hpsearch.faults import Window, reached
 from hpsearch.logs import get_logger
 from hpsearch.processes import Backoff, SignalPipe
 from hpsearch.queue.connection import reason
@@ -91,6 +92,7 @@ class WarmWorker(Worker):
         except ForeignJobError as error:
             self._refuse(job.id, error)
             return
+        reached(Window.RING_TAKEN)
         with self._redis_may_fail():
             self.prepare_execution(job)
             self.prepare_job_execution(job, remove_from_intermediate_queue=True)
