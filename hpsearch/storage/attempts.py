@@ -9,7 +9,7 @@ from sqlalchemy import Row, bindparam, func, insert, or_, select, update
 
 from hpsearch.spec.states import AttemptState
 from hpsearch.storage.database import Transaction
-from hpsearch.storage.tables import attempts, optuna_trials, studies
+from hpsearch.storage.tables import attempts, studies
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,21 +138,6 @@ def close(tx: Transaction, tokens: Iterable[str], state: AttemptState, at: datet
     if listed:
         where = attempts.c.token.in_(listed)
         tx.execute(update(attempts).where(where).values(state=state, finished_at=at))
-
-
-def seconds_by_outcome(tx: Transaction, study_id: int) -> dict[tuple[AttemptState, str], float]:
-    """Return the study's device-seconds by (attempt state, name of the trial's state)."""
-    joined = attempts.join(optuna_trials, attempts.c.trial_id == optuna_trials.c.trial_id)
-    query = (
-        select(attempts.c.state, optuna_trials.c.state, func.sum(attempts.c.device_seconds))
-        .select_from(joined)
-        .where(attempts.c.study_id == study_id)
-        .group_by(attempts.c.state, optuna_trials.c.state)
-    )
-    return {
-        (AttemptState(state), trial_state.name): float(seconds)
-        for state, trial_state, seconds in tx.execute(query)
-    }
 
 
 def _record(row: Row[Any]) -> AttemptRecord:

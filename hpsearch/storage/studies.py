@@ -59,6 +59,8 @@ class StudyRecord:
     dataset: dict[str, Any] | None
     preflight: dict[str, Any] | None
     preflight_until: datetime | None
+    tally: dict[str, Any] | None
+    tally_revision: int
 
     @property
     def limits(self) -> dict[str, Any]:

@@ -106,6 +106,9 @@ studies = Table(
     # what the preflight found; until then, when the worker at it is given up
     Column("preflight", Json),
     Column("preflight_until", UtcDateTime),
+    # sums over the trials that had finished by a revision
+    Column("tally", Json),
+    Column("tally_revision", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("owner", "idempotency_key"),
 )
 

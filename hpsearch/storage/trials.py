@@ -14,11 +14,9 @@ from sqlalchemy import (
     Row,
     Select,
     bindparam,
-    case,
     delete,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -121,37 +119,6 @@ def select_trials(*where: ColumnElement[bool]) -> Select[Any]:
 def fetch(tx: Transaction, query: Select[Any]) -> list[TrialRecord]:
     """Return the records of a query made by :func:`select_trials`."""
     return [_record(row) for row in tx.execute(query)]
-
-
-def count(tx: Transaction, study_id: int) -> TrialCountsRecord:
-    """Return how many trials of the study stand where."""
-    joined = trials.join(optuna_trials, trials.c.trial_id == optuna_trials.c.trial_id)
-    query = (
-        select(
-            optuna_trials.c.state,
-            func.count(),
-            func.sum(case((trials.c.is_counted, 1), else_=0)),
-            func.sum(case((trials.c.n_attempts > 0, 1), else_=0)),
-        )
-        .select_from(joined)
-        .where(trials.c.study_id == study_id)
-        .group_by(optuna_trials.c.state)
-    )
-    n, counted = dict.fromkeys(OptunaState, 0), dict.fromkeys(OptunaState, 0)
-    begun = dict.fromkeys(OptunaState, 0)
-    for state, total, n_counted, n_begun in tx.execute(query):
-        n[state], counted[state], begun[state] = total, int(n_counted), int(n_begun)
-    return TrialCountsRecord(
-        waiting=n[OptunaState.WAITING],
-        waiting_begun=begun[OptunaState.WAITING],
-        running=n[OptunaState.RUNNING],
-        complete=n[OptunaState.COMPLETE],
-        pruned=n[OptunaState.PRUNED],
-        fail=n[OptunaState.FAIL],
-        counted=sum(counted.values()),
-        counted_fail=counted[OptunaState.FAIL],
-        total=sum(n.values()),
-    )
 
 
 def waiting(tx: Transaction, study_id: int, limit: int, *, begun: bool) -> list[TrialRecord]:
@@ -469,23 +436,6 @@ def complete_values(tx: Transaction, study_id: int) -> list[tuple[int, list[floa
     for number, value, kind in tx.execute(query):
         found.setdefault(number, []).append(TrialValueModel.stored_repr_to_value(value, kind))
     return list(found.items())
-
-
-def saved_seconds(tx: Transaction, study_id: int) -> float:
-    """Estimate the device-seconds saved by stopping trials before their planned epochs."""
-    joined = trials.join(optuna_trials, trials.c.trial_id == optuna_trials.c.trial_id)
-    not_run = trials.c.planned_epochs - trials.c.epochs
-    query = (
-        select(func.sum(not_run * trials.c.device_seconds / trials.c.epochs))
-        .select_from(joined)
-        .where(
-            trials.c.study_id == study_id,
-            trials.c.epochs > 0,
-            not_run > 0,
-            or_(trials.c.stopped_early, optuna_trials.c.state == OptunaState.PRUNED),
-        )
-    )
-    return float(tx.execute(query).scalar() or 0.0)
 
 
 def write_values(tx: Transaction, values: Mapping[int, Sequence[float]]) -> None:

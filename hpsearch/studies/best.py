@@ -4,17 +4,17 @@ import math
 from collections.abc import Iterable, Sequence
 
 from hpsearch.spec.sections import Direction
-from hpsearch.storage import trials
+from hpsearch.storage import tallies, trials
 from hpsearch.storage.database import Transaction
 from hpsearch.storage.studies import StudyRecord
 
 
 def best_numbers(tx: Transaction, study: StudyRecord) -> list[int]:
     """Return the best COMPLETE trials: the earliest best one, or the front in number order."""
-    points = ranked(tx, study)
     if len(study.definition["objectives"]) == 1:
-        return [number for number, _ in points[:1]]
-    return pareto_front(points)
+        best = tallies.tally(tx, study).best
+        return [] if best is None else [best[0]]
+    return pareto_front(ranked(tx, study))
 
 
 def ranked(tx: Transaction, study: StudyRecord) -> list[tuple[int, list[float]]]:

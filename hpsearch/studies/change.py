@@ -6,7 +6,7 @@ from typing import Any
 from hpsearch.errors import FieldError, InvalidDefinition, RequestInvalid
 from hpsearch.spec.states import StateReason, StudyState
 from hpsearch.spec.views import StudyView
-from hpsearch.storage import studies, trials
+from hpsearch.storage import studies, tallies
 from hpsearch.storage.database import Database, Transaction, now
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.studies.activate import become_active
@@ -104,4 +104,4 @@ def _goes_on(tx: Transaction, study: StudyRecord) -> bool:
         return False
     if study.state_reason not in _BY_LIMIT:
         return False
-    return limit_that_struck(study, trials.count(tx, study.study_id), now(tx)) is None
+    return limit_that_struck(study, tallies.count(tx, study), now(tx)) is None

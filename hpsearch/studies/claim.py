@@ -21,7 +21,7 @@ from hpsearch.spec.config import TrialConfig
 from hpsearch.spec.definition import Definition
 from hpsearch.spec.space import ParameterValue
 from hpsearch.spec.states import AttemptState, StudyState
-from hpsearch.storage import attempts, studies, trials, workers
+from hpsearch.storage import attempts, studies, tallies, trials, workers
 from hpsearch.storage.attempts import AttemptRecord
 from hpsearch.storage.database import Database, Transaction, now
 from hpsearch.storage.history import History
@@ -177,7 +177,7 @@ def reserve(
         if known:
             return study, _known_reservations(tx, study, known)
         at = now(tx)
-        counts = trials.count(tx, study.study_id)
+        counts = tallies.count(tx, study)
         room = claimable(study, counts)
         take = min(n, _share(tx, room, claimant, at))
         if take <= 0:

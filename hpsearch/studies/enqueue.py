@@ -7,7 +7,7 @@ from hpsearch.errors import FieldError, RequestInvalid, TrialNotFound, WrongStat
 from hpsearch.spec.space import ParameterValue
 from hpsearch.spec.states import Origin, StudyState, TrialState
 from hpsearch.spec.views import TrialSummary
-from hpsearch.storage import studies, trials
+from hpsearch.storage import studies, tallies, trials
 from hpsearch.storage.database import Database, Transaction, now
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialRecord
@@ -100,7 +100,7 @@ def _add(
     origin: Origin,
     request_key: str | None,
 ) -> list[TrialSummary]:
-    first = trials.count(tx, study.study_id).total
+    first = tallies.count(tx, study).total
     trials.enqueue_trials(
         tx,
         study.study_id,
@@ -124,7 +124,7 @@ def _made_before(
 def _check_count(tx: Transaction, study: StudyRecord, count: int) -> None:
     if not 1 <= count <= MAX_COUNT:
         raise RequestInvalid([FieldError(("count",), f"must be 1 to {MAX_COUNT}", count)])
-    counts, limit = trials.count(tx, study.study_id), study.limits["max_trials"]
+    counts, limit = tallies.count(tx, study), study.limits["max_trials"]
     if limit is None:
         return
     room = max(0, limit - counts.counted - counts.running - counts.waiting)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from hpsearch.storage import owners, studies, trials
+from hpsearch.storage import owners, studies, tallies, trials
 from hpsearch.storage.database import Database, Transaction
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.studies.settle import Claimable, claimable
@@ -51,7 +51,7 @@ def open_studies(
 ) -> list[tuple[StudyRecord, Claimable]]:
     """Return the studies in which trials may be claimed, and how many."""
     return [
-        (study, claimable(study, trials.count(tx, study.study_id)))
+        (study, claimable(study, tallies.count(tx, study)))
         for study in studies.list_studies(tx, states=studies.LIVE_STATES)
         if accepts(study)
     ]

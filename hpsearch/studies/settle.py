@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hpsearch.spec.states import StateReason, StudyState
-from hpsearch.storage import studies, trials
+from hpsearch.storage import studies, tallies
 from hpsearch.storage.database import Transaction, now
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialCountsRecord
@@ -90,8 +90,9 @@ def settle_counted(
     tx: Transaction, study: StudyRecord, *, reason: StateReason | None = None
 ) -> tuple[StudyRecord, TrialCountsRecord]:
     """Do as :func:`settle` and return the trials by state too."""
-    counts = trials.count(tx, study.study_id)
+    tallies.fold(tx, study)
     current = studies.find_study(tx, study.uuid)
+    counts = tallies.count(tx, current or study)
     if current is None or current.state not in studies.LIVE_STATES:
         return current or study, counts
     at = now(tx)
@@ -111,7 +112,7 @@ def settle_counted(
 
 def is_due(tx: Transaction, study: StudyRecord) -> bool:
     """Return whether :func:`settle` would move a study on; needs no lock, so it may be late."""
-    counts = trials.count(tx, study.study_id)
+    counts = tallies.count(tx, study)
     if study.state is StudyState.ACTIVE:
         return limit_that_struck(study, counts, now(tx)) is not None
     return counts.running == 0 and claimable(study, counts).total == 0

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from hpsearch.spec.space import ParameterValue
-from hpsearch.spec.states import AttemptState, StudyState, TrialState
+from hpsearch.spec.states import StudyState, TrialState
 from hpsearch.spec.views import (
     AttemptView,
     ConfusionView,
@@ -16,20 +16,20 @@ from hpsearch.spec.views import (
     TrialView,
     Usage,
 )
-from hpsearch.storage import attempts, trials
+from hpsearch.storage import attempts, tallies, trials
 from hpsearch.storage.database import Transaction, now
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialCountsRecord, TrialRecord
 from hpsearch.studies.best import best_numbers
 from hpsearch.studies.compiled import compiled
-from hpsearch.studies.preflight import read_preflight
+from hpsearch.studies.preflight import preflight_seconds, read_preflight
 
 MAX_BEST_SHOWN = 100  # a Pareto front may be as long as the study
 
 
 def study_view(tx: Transaction, study: StudyRecord) -> StudyView:
     """Return the study with its counts, best trials, progress and usage."""
-    counts, at = trials.count(tx, study.study_id), now(tx)
+    counts, at = tallies.count(tx, study), now(tx)
     best = best_numbers(tx, study)[:MAX_BEST_SHOWN]
     definition = study.definition
     return StudyView(
@@ -165,17 +165,18 @@ def _usage(tx: Transaction, study: StudyRecord) -> Usage:
 
     A handed-back attempt belongs to whatever its trial comes to; a lost one is lost.
     """
-    spent = dict.fromkeys(("completed", "pruned", "failed", "lost", "running"), 0.0)
-    of_trial = {
-        TrialState.COMPLETE: "completed",
-        TrialState.PRUNED: "pruned",
-        TrialState.FAIL: "failed",
+    sums = tallies.tally(tx, study)
+    spent = {
+        "completed": sums.seconds.get(TrialState.COMPLETE, 0.0),
+        "pruned": sums.seconds.get(TrialState.PRUNED, 0.0),
+        "failed": sums.seconds.get(TrialState.FAIL, 0.0),
+        "lost": tallies.lost_seconds(tx, study.study_id),
     }
-    for (attempt, trial), seconds in attempts.seconds_by_outcome(tx, study.study_id).items():
-        lost = attempt is AttemptState.LOST
-        spent["lost" if lost else of_trial.get(TrialState(trial), "running")] += seconds
+    # what is neither lost nor finished is still running, or waits to go on
+    of_trials = study.device_seconds - preflight_seconds(study)
+    spent["running"] = max(0.0, of_trials - sum(spent.values()))
     return Usage(
         device_seconds=sum(spent.values()),
-        saved=trials.saved_seconds(tx, study.study_id),
+        saved=sums.saved_s,
         **spent,
     )
