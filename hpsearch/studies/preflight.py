@@ -73,6 +73,11 @@ def read_preflight(study: StudyRecord) -> PreflightView | None:
     return None if study.preflight is None else _VIEW.validate_python(study.preflight)
 
 
+def preflight_seconds(study: StudyRecord) -> float:
+    """Return the part of a study's device-seconds that belongs to no trial."""
+    return 0.0 if study.preflight is None else float(study.preflight["device_seconds"])
+
+
 def worded(finding: Finding) -> str:
     """Return a finding as one of the study's warnings."""
     return f"preflight, {finding.check}: {finding.message}"

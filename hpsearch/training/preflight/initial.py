@@ -122,9 +122,12 @@ def check_loss(starts: Starts) -> Finding:
     name = f"log({starts.splits.n_outputs}) = {guess:.2f}" if is_classes else "the variance, 1"
     expected = f"about {name}; at most {limit:.1f}"
     bad = [start for start in starts.all if not start.loss <= limit]
-    typical = _median([start.loss for start in starts.all])
     if not _are_most(bad, starts.all):
-        message = f"untrained networks start at a loss of {typical:.3g}, about that of guessing"
+        typical = _typical([start for start in starts.all if start not in bad])
+        but = f"; above {limit:.1f} at {len(bad)} of {_points(starts.all)}" if bad else ""
+        message = (
+            f"untrained networks start at a loss of {typical:.3g}, about that of guessing{but}"
+        )
         return Finding("initial_loss", Severity.OK, message, typical, expected)
     worst = max(bad, key=lambda start: start.loss if math.isfinite(start.loss) else math.inf)
     if len(bad) == len(starts.all) and not any(map(math.isfinite, _losses(bad))):
@@ -326,7 +329,8 @@ def _points(starts: Sequence[Start]) -> str:
 
 def _are_most(bad: Sequence[Start], looked_at: Sequence[Start]) -> bool:
     """Whether a fault is the rule: in the middle of the ranges, or at half of the points."""
-    return any(start.point.is_middle for start in bad) or len(bad) > MOSTLY * len(looked_at)
+    at_half = len(bad) >= MOSTLY * len(looked_at)
+    return any(start.point.is_middle for start in bad) or at_half
 
 
 def _losses(starts: Sequence[Start]) -> Iterator[float]:
