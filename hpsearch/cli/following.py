@@ -10,15 +10,23 @@ POLL_S = 0.7  # a look costs the server a few milliseconds and must not slow tra
 
 
 def follow(client: "Client", name: str, *, as_json: bool) -> "StudyView":
-    """Show the study until it has ended, and return it."""
+    """Show the study and its warnings until it has ended, and return it."""
+    from rich.markup import escape
+
     from hpsearch.cli.console import stdout
     from hpsearch.cli.progress import make_display
     from hpsearch.client.follow import Follower
 
-    display = make_display(stdout(), as_json=as_json)
+    console = stdout()
+    display = make_display(console, as_json=as_json)
     follower = Follower(client, name, curves=not as_json)
+    n_told = 0
     with display:
         for look in client.looks(follower.look, poll_s=POLL_S):
+            if not as_json:  # at once: a warning of the preflight is worth the most early
+                for warning in look.study.warnings[n_told:]:
+                    console.print(f"[yellow]warning:[/] {escape(warning)}")
+                n_told = len(look.study.warnings)
             display.show(look)
             if look.study.state.has_ended:
                 return look.study

@@ -23,8 +23,6 @@ def print_summary(console: Console, client: Client, study: StudyView) -> None:
         f"\n[bold]{escape(study.name)}[/] is {study.state}{reason}: {trial_count(study)} trials, "
         f"{format_duration(study.usage.device_seconds)} of device time"
     )
-    for warning in study.warnings:
-        console.print(f"[yellow]warning:[/] {escape(warning)}")
     _print_failures(console, client, study)
     print_best(console, client, study)
 
