@@ -1,3 +1,4 @@
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -7,6 +8,7 @@ from optuna.trial import FrozenTrial
 
 from hpsearch.sampling.base import ReservedTrial, Sampler, SampleRequest
 from hpsearch.sampling.distributions import to_distribution
+from hpsearch.sampling.quasi_random import at_share
 from hpsearch.sampling.random import PointDraw, RandomSampler
 from hpsearch.sampling.tpe import Tpe
 from hpsearch.spec.sections import Direction
@@ -90,10 +92,12 @@ def test_tpe_counts_the_trials_of_its_own_claim_as_running() -> None:
         CategoricalDomain((None, True, 1, "x")),
     ],
 )
-def test_random_stays_inside_every_kind_of_domain(
+def test_points_stay_inside_every_kind_of_domain(
     domain: FloatDomain | IntDomain | CategoricalDomain,
 ) -> None:
     distribution = to_distribution(domain)
     for index in range(200):
-        value = PointDraw(0, index)("x", domain)
-        assert distribution._contains(distribution.to_internal_repr(value))
+        for value in (PointDraw(0, index)("x", domain), at_share(domain, index / 200)):
+            assert distribution._contains(distribution.to_internal_repr(value))
+    last = at_share(domain, math.nextafter(1.0, 0.0))
+    assert distribution._contains(distribution.to_internal_repr(last))
