@@ -99,6 +99,14 @@ class Feedforward(Network):
                     d.mul_(factors)
                 d = self._activation.backward(d, self._saved[layer - 1])
 
+    def hidden(self) -> Sequence[Tensor]:
+        """Return the inputs of all layers but the first."""
+        return self._inputs[1:]
+
+    def n_hidden(self, shapes: Shapes) -> int:
+        """Return the sum of the hidden widths."""
+        return sum(_widths(shapes)[:-1])
+
     def resize(self, n_rows: int) -> None:
         """Make room for ``n_rows`` lanes."""
         masks = self._masks(n_rows)

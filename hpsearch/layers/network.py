@@ -42,6 +42,17 @@ class Network(ABC):
     ) -> None:
         """Overwrite ``gradients``, given the gradient ``d`` of the last outputs."""
 
+    def hidden(self) -> Sequence[Tensor]:
+        """Return what the hidden units put out in the last forward pass.
+
+        ``[lanes, units, batch]`` for each layer; nothing if the network does not show them.
+        """
+        return ()
+
+    def n_hidden(self, shapes: Shapes) -> int:  # noqa: ARG002 - for networks that show them
+        """Return how many of the units in :meth:`hidden` a lane of these shapes has."""
+        return 0
+
     @abstractmethod
     def resize(self, n_rows: int) -> None:
         """Make room for ``n_rows`` lanes; those there stay."""

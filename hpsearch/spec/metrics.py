@@ -21,7 +21,9 @@ VALIDATION_METRICS = {
 DEFAULT_OBJECTIVE = {Task.CLASSIFICATION: "val_accuracy", Task.REGRESSION: "val_loss"}
 
 _MAXIMIZED = frozenset({"val_accuracy", "val_r2"})
-_OTHER_METRICS = frozenset({"grad_norm", "learning_rate", "seconds"})
+_OTHER_METRICS = frozenset(
+    {"grad_norm", "learning_rate", "seconds", "weight_norm", "update_ratio", "dead_units"}
+)
 
 
 class WrittenObjective(Settings):

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hpsearch.layers.stack import Stack, grown
 from hpsearch.spec.sections import Task
 from hpsearch.training.batches import Batches
 from hpsearch.training.confusion import Confusion, class_metrics
+from hpsearch.training.diagnosis import Watch, norms
 from hpsearch.training.evaluation import evaluate
 from hpsearch.training.lane import Lane
 from hpsearch.training.lanes import LaneState
@@ -25,7 +27,23 @@ from hpsearch.training.step import Step
 
 _CHUNK_S = 0.2  # between two looks at the clock and at the caller's wishes
 _FIRST_CHUNK_STEPS = 4
-_NORM_EVERY = 8  # steps between two samples of the gradient's norm: each costs a pass over it
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What a pack measured in one epoch of training, a row for each lane.
+
+    Attributes:
+        sums: The loss's sums, ``[lanes, n_sums]``.
+        grad_norm: Mean norm of the gradient, penalties included, before clipping.
+        update_ratio: Mean ratio of a step's size to that of the weight matrices it changed.
+        weight_norm: Norm of the weight matrices at the end.
+    """
+
+    sums: NDArray[Any]
+    grad_norm: NDArray[Any]
+    update_ratio: NDArray[Any]
+    weight_norm: NDArray[Any]
 
 
 class Pack:
@@ -158,29 +176,35 @@ class Pack:
 
     # --- training ----------------------------------------------------------------------------
 
-    def train_epoch(self, poll: Callable[[], None]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def train_epoch(self, poll: Callable[[], None]) -> Played:
         """Train every lane for one epoch.
 
         Args:
             poll: Called at least every half second of work; may raise to leave the epoch.
 
         Returns:
-            The loss's sums ``[lanes, n_sums]`` and the mean gradient norm ``[lanes]``. When no
-            lane has a finite loss any more, the epoch is not played to its end.
+            What was measured on the way. When no lane has a finite loss any more, the epoch is
+            not played to its end.
         """
         batches, step = self._begin(self.lanes)
-        done, n_norms = 0, 0
+        done = 0
         while done < batches.n_steps:
             started = time.monotonic()
             chunk = range(done, min(done + self._chunk_steps, batches.n_steps))
-            n_norms += self._take(chunk, self.lanes, batches, step)
+            self._take(chunk, self.lanes, batches, step)
             done = chunk.stop
             is_alive = bool(step.sums[:, 0].isfinite().any())  # the chunk's one sync
             self._pace(len(chunk), time.monotonic() - started)
             poll()
             if not is_alive:
                 break
-        return step.sums.cpu().numpy(), (step.norms / n_norms).cpu().numpy()
+        matrices = self._weights.front(len(self.lanes))[: len(self._network.is_weight)]
+        return Played(
+            step.sums.cpu().numpy(),
+            step.gradient_norm.cpu().numpy(),
+            step.update_ratio.cpu().numpy(),
+            norms(matrices, self._network.is_weight).double().cpu().numpy(),
+        )
 
     def try_out(self, n_lanes: int, n_steps: int) -> float:
         """Return the seconds that steps of the first lanes take; their weights are spoilt."""
@@ -217,16 +241,12 @@ class Pack:
         )
         return Batches(lanes, self._resident, self._batch, self._seed), step
 
-    def _take(self, chunk: range, lanes: Sequence[Lane], batches: Batches, step: Step) -> int:
-        """Take the steps of a chunk and return in how many the gradient's norm was noted."""
+    def _take(self, chunk: range, lanes: Sequence[Lane], batches: Batches, step: Step) -> None:
+        """Take the steps of a chunk."""
         step.prepare(chunk)
         keys = self._keys(chunk, lanes)
-        n_norms = 0
         for offset, (x, y) in enumerate(batches.of(chunk)):
-            is_sampled = chunk[offset] % _NORM_EVERY == 0
-            step(x, y, offset, keys[offset], is_sampled=is_sampled)
-            n_norms += is_sampled
-        return n_norms
+            step(x, y, offset, keys[offset])
 
     def _synchronize(self) -> None:
         if self.device.type == "cuda":
@@ -263,16 +283,30 @@ class Pack:
         """Steps of an epoch."""
         return math.ceil(len(self._resident.train) / self._batch)
 
-    def validate(self, poll: Callable[[], None]) -> NDArray[Any]:
-        """Return the loss's sums ``[lanes, n_sums]`` over the validation split."""
-        return evaluate(
+    def validate(self, poll: Callable[[], None]) -> tuple[NDArray[Any], list[float] | None]:
+        """Return the loss's sums ``[lanes, n_sums]`` over the validation split.
+
+        The second value is each lane's share of hidden units that put out the same for every
+        example; None if the network has none to show.
+        """
+        watch = Watch(self._network)
+        sums = evaluate(
             self._network,
             self._weights.front(len(self.lanes)),
             self._resident.validation,
             loss=self._loss,
             resident=self._resident,
             poll=poll,
+            watch=watch,
         )
+        dead = watch.dead()
+        if dead is None:
+            return sums, None
+        n_units = self._network.n_hidden(self.shapes)
+        own = [self._network.n_hidden(lane.shapes) for lane in self.lanes]
+        return sums, [
+            (n_dead - (n_units - n_own)) / n_own for n_dead, n_own in zip(dead, own, strict=True)
+        ]
 
     def test(
         self, lane: Lane, poll: Callable[[], None]

@@ -124,20 +124,25 @@ class Run:
     def _epoch(self, pack: Pack, started: float) -> None:
         if self._end_lanes(pack):  # resumed at their very end
             return
-        train_sums, norms = pack.train_epoch(self._poll)
-        validation_sums = pack.validate(self._poll)
+        played = pack.train_epoch(self._poll)
+        validation_sums, dead = pack.validate(self._poll)
         seconds = time.monotonic() - started
         pack.count_steps()
         loss, resident = self._setup.loss, self._setup.resident
         for row, lane in enumerate(tuple(pack.lanes)):
             metrics = {
-                **loss.metrics(train_sums[row], len(resident.train), "train"),
+                **loss.metrics(played.sums[row], len(resident.train), "train"),
                 **loss.metrics(validation_sums[row], len(resident.validation), "val"),
-                "grad_norm": float(norms[row]),
+                "grad_norm": float(played.grad_norm[row]),
                 "learning_rate": epoch_rate(lane, pack.n_steps),
                 "seconds": seconds,
             }
-            self._record(pack, lane, metrics)
+            signs = {
+                "weight_norm": float(played.weight_norm[row]),
+                "update_ratio": float(played.update_ratio[row]),
+                **({} if dead is None else {"dead_units": dead[row]}),
+            }
+            self._record(pack, lane, metrics, signs)
         pack.commit()
         self._end_lanes(pack)
 
@@ -151,13 +156,17 @@ class Run:
             self._leave(pack, lane)
         return bool(ended)
 
-    def _record(self, pack: Pack, lane: Lane, metrics: dict[str, float]) -> None:
+    def _record(
+        self, pack: Pack, lane: Lane, metrics: dict[str, float], signs: dict[str, float]
+    ) -> None:
+        """Note a lane's epoch: metrics must be finite, signs that are not are left out."""
         lane.epoch += 1
         wrong = next((name for name, value in metrics.items() if not math.isfinite(value)), None)
         if wrong is not None:
             message = f"{wrong} became {metrics[wrong]} in epoch {lane.epoch}"
             lane.end = LaneEnd(LaneOutcome.FAILED, failure=(FailureKind.DIVERGED, message))
             return
+        metrics |= {name: value for name, value in signs.items() if math.isfinite(value)}
         lane.pending.append(EpochResult(lane.epoch, metrics))
         if lane.tracker.record(lane.epoch, metrics):
             pack.keep_best(lane)

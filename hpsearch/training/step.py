@@ -8,12 +8,16 @@ from torch import Tensor
 
 from hpsearch.layers.network import Network
 from hpsearch.layers.stack import Stack
+from hpsearch.training.diagnosis import norms, ratios
 from hpsearch.training.lane import Lane
 from hpsearch.training.losses import Loss
 from hpsearch.training.packing import optimizer_of
 from hpsearch.training.resident import Resident
 from hpsearch.training.update import Trained, update_of
 
+_NORM_EVERY = 8  # steps between two samples of the gradient's norm: each costs a pass over it
+_COMPARE_EVERY = 32  # between two looks at what a step changes: each costs seven such passes
+_COMPARED_AT = 16  # the first of them: not the very first step, which a warm-up makes nothing of
 _CLIP_EPS = 1e-6  # torch.nn.utils.clip_grad_norm_'s
 
 
@@ -32,7 +36,6 @@ class Step:
 
     Attributes:
         sums: The loss's sums, ``[lanes, n_sums]``, float64.
-        norms: Sum of the sampled gradient norms, ``[lanes]``, float64.
     """
 
     def __init__(
@@ -77,15 +80,29 @@ class Step:
         self.sums = torch.zeros(
             (n_lanes, loss.n_sums), dtype=torch.float64, device=resident.device
         )
-        self.norms = torch.zeros(n_lanes, dtype=torch.float64, device=resident.device)
+        self._gradient_norms = torch.zeros_like(self.sums[:, 0])
+        self._n_gradient_norms = 0
+        self._ratios = torch.zeros_like(self.sums[:, 0])
+        self._n_ratios = 0
+        self._compared_at = min(_COMPARED_AT, n_steps - 1)
+        self._first = 0
 
     def prepare(self, steps: range) -> None:
         """Get ready for the coming steps; they are numbers within the epoch, from 0."""
+        self._first = steps.start
         self._update.prepare(steps)
 
-    def __call__(
-        self, x: Tensor, y: Tensor, offset: int, keys: Tensor, *, is_sampled: bool
-    ) -> None:
+    @property
+    def gradient_norm(self) -> Tensor:
+        """Mean of the sampled norms of each lane's gradient, ``[lanes]``, float64."""
+        return self._gradient_norms / self._n_gradient_norms
+
+    @property
+    def update_ratio(self) -> Tensor:
+        """Mean of the sampled ratios of a step to the weights it changed, ``[lanes]``, float64."""
+        return self._ratios / max(1, self._n_ratios)
+
+    def __call__(self, x: Tensor, y: Tensor, offset: int, keys: Tensor) -> None:
         """Take the step.
 
         Args:
@@ -93,22 +110,35 @@ class Step:
             y: Targets of it.
             offset: Of the step among those prepared.
             keys: Of the network's random numbers, ``[lanes, draws, 2]``.
-            is_sampled: Whether the gradient's norm is noted.
         """
+        number = self._first + offset
+        is_sampled = number % _NORM_EVERY == 0
         z = self._network.forward(self._weights, x, keys)
         d, sums = self._loss.gradient(z, y, self._smoothing)
         self.sums += sums
         self._network.backward(self._weights, self._gradients, d)
         self._penalise(self._l2_sampled if is_sampled else self._l2)
         if is_sampled or self._clip is not None:
-            norm = self._norm()
+            norm = norms(self._gradients)
             if is_sampled:
-                self.norms += norm
+                self._gradient_norms += norm
+                self._n_gradient_norms += 1
             if self._clip is not None:
                 factor = (self._clip / (norm[:, None, None] + _CLIP_EPS)).clamp(max=1.0)
                 for gradient in self._gradients:
                     gradient.mul_(factor)
-        self._update(offset, self._nothing_left if is_sampled else self._left)
+        left = self._nothing_left if is_sampled else self._left
+        if number % _COMPARE_EVERY != self._compared_at:
+            self._update(offset, left)
+            return
+        before = [weight.clone() for weight in self._matrices()]
+        self._update(offset, left)
+        self._ratios += ratios(before, self._matrices())
+        self._n_ratios += 1
+
+    def _matrices(self) -> list[Tensor]:
+        both = zip(self._trained, self._network.is_weight, strict=True)
+        return [weight for weight, is_weight in both if is_weight]
 
     def _penalise(self, l2: Tensor | None) -> None:
         for weight, gradient, is_weight in zip(
@@ -118,13 +148,6 @@ class Step:
                 gradient.addcmul_(weight, l2)
             if is_weight and self._l1 is not None:
                 gradient.addcmul_(weight.sign(), self._l1)
-
-    def _norm(self) -> Tensor:
-        """Return the norm of each lane's whole gradient, ``[lanes]``."""
-        total = torch.zeros_like(self.norms, dtype=self._resident.dtype)
-        for gradient in self._gradients:
-            total = total + torch.linalg.vector_norm(gradient.flatten(1), dim=1).square()
-        return total.sqrt()
 
     def _column(self, values: Sequence[float]) -> Tensor | None:
         """Return a coefficient per lane, or None where all are zero and nothing is to be done."""

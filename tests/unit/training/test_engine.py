@@ -69,6 +69,9 @@ def test_an_epoch_has_the_metrics_of_the_contract() -> None:
         "grad_norm",
         "learning_rate",
         "seconds",
+        "weight_norm",
+        "update_ratio",
+        "dead_units",
     }
 
 
