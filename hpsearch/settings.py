@@ -5,7 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     )
     max_dataset_mb: int = Field(1024, ge=1, description="largest data set upload, MB")
     max_definition_kb: int = Field(1024, ge=1, description="largest study definition, kB")
+    webhook_url: SecretStr | None = Field(
+        None, description="http(s) address that gets a POST when a study has ended"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="lowest level that is logged"
     )
@@ -79,12 +82,22 @@ class Settings(BaseSettings):
         "port",
         "token",
         "url",
+        "webhook_url",
         mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         # compose files pass unset variables as empty strings
         return None if value == "" else value
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _is_web_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
+                raise ValueError("expected http://host/... or https://host/..., without a user")
+        return value
 
     @property
     def resolved_database_url(self) -> str:

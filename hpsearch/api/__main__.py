@@ -6,12 +6,11 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from pydantic import ValidationError
-
 from hpsearch.api.app import create_app
 from hpsearch.api.server import make_server
+from hpsearch.errors import InvalidSettings
 from hpsearch.logs import configure_logs
-from hpsearch.settings import Settings
+from hpsearch.settings import read_settings
 
 DEFAULT_PORT = 8000
 
@@ -22,10 +21,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--fd", type=int, help="inherited socket that listens already")
     descriptor = parser.parse_args(arguments).fd
     try:
-        settings = Settings()
+        settings = read_settings()
         configure_logs(settings.log_level, settings.log_format)
         app = create_app(settings)
-    except (ValidationError, ValueError) as error:
+    except (InvalidSettings, ValueError) as error:
         sys.stderr.write(f"hpsearch: these settings cannot work: {error}\n")
         return 2
     port = DEFAULT_PORT if settings.port is None else settings.port

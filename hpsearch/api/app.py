@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import SecretStr
 from starlette.exceptions import HTTPException
 
 from hpsearch.api.auth import Gate, TokenBook
@@ -28,6 +29,7 @@ from hpsearch.api.routes import (
     workers,
 )
 from hpsearch.api.services import Services
+from hpsearch.api.webhook import WebhookThread
 from hpsearch.queue.doorbell import Doorbell
 from hpsearch.settings import Settings
 from hpsearch.storage.database import Database
@@ -54,6 +56,7 @@ def create_app(
         doorbell=doorbell,
         tokens=TokenBook(admin_token(settings), database),
         janitor=JanitorThread(database, doorbell, lease_s=settings.lease_s),
+        webhook=WebhookThread(database, _secret(settings.webhook_url)),
         dashboard=Dashboard(database),
         artifacts_dir=settings.resolved_artifacts_dir,
         max_dataset_bytes=settings.max_dataset_mb * 1024**2,
@@ -86,6 +89,10 @@ def create_app(
     )
     app.add_middleware(Envelope)
     return app
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return None if value is None else value.get_secret_value()
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""What runs beside the requests: the janitor, from the first moment to the last."""
+"""What runs beside the requests: the janitor and the bell, from the first moment to the last."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,12 +16,13 @@ N_THREADS = 10
 
 
 def lifespan_of(services: Services) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Return the lifespan of an app: the janitor runs in it, connections close after it."""
+    """Return the lifespan of an app: janitor and bell run in it, connections close after it."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = N_THREADS
         services.janitor.start()
+        services.webhook.start()
         log.info("api_started")
         try:
             yield

@@ -10,6 +10,7 @@ from hpsearch.api.auth import Identity, TokenBook
 from hpsearch.api.dashboard import Dashboard
 from hpsearch.api.janitor import JanitorThread
 from hpsearch.api.streams import Streams
+from hpsearch.api.webhook import WebhookThread
 from hpsearch.queue.doorbell import Doorbell
 from hpsearch.spec.catalog import Catalog
 from hpsearch.storage.database import Database
@@ -25,6 +26,7 @@ class Services:
         doorbell: Where workers are called.
         tokens: Tells whose token it is.
         janitor: Runs in the background; a nudge makes it look at once.
+        webhook: Tells of studies that have ended.
         dashboard: Optuna Dashboard on the database.
         artifacts_dir: Where checkpoints, models and uploaded arrays are kept.
         max_dataset_bytes: Most that an upload may take, as sent and as arrays.
@@ -35,6 +37,7 @@ class Services:
     doorbell: Doorbell
     tokens: TokenBook
     janitor: JanitorThread
+    webhook: WebhookThread
     dashboard: Dashboard
     artifacts_dir: Path
     max_dataset_bytes: int
@@ -46,7 +49,8 @@ class Services:
         return known_catalog(self.database)
 
     def close(self) -> None:
-        """Stop the janitor and close every connection."""
+        """Stop what runs in the background and close every connection."""
+        self.webhook.stop()
         self.janitor.stop()
         self.dashboard.close()
         self.database.dispose()
