@@ -5,12 +5,13 @@ from typing import Any
 
 from hpsearch.errors import FieldError, RequestInvalid, TrialNotFound, WrongState
 from hpsearch.spec.space import ParameterValue
-from hpsearch.spec.states import Origin, StudyState, TrialState
+from hpsearch.spec.states import Origin, StateReason, StudyState, TrialState
 from hpsearch.spec.views import TrialSummary
 from hpsearch.storage import studies, tallies, trials
 from hpsearch.storage.database import Database, Transaction, now
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialRecord
+from hpsearch.studies.activate import become_active
 from hpsearch.studies.change import apply_patch
 from hpsearch.studies.compiled import compiled
 from hpsearch.studies.point import checked_point
@@ -90,6 +91,8 @@ def retry(
         max_trials = study.limits["max_trials"]
         if max_trials is not None:
             apply_patch(tx, study, {"limits": {"max_trials": max_trials + 1}})
+        elif study.state_reason == StateReason.SEARCH_SPACE_EXHAUSTED and study.state.has_ended:
+            become_active(tx, study)
         return added
 
 

@@ -8,10 +8,25 @@ from hpsearch.studies.compiled import compiled
 
 def points_left(study: StudyRecord) -> int | None:
     """Return how many sample indexes may still be issued; None for as many as are asked for."""
+    n_points = _n_points(study)
+    return None if n_points is None else max(0, n_points - study.next_sample_index)
+
+
+def n_expected(study: StudyRecord, n_trials: int) -> int | None:
+    """Return how many trials there will be when every point was tried; None if that never ends.
+
+    Args:
+        study: The study.
+        n_trials: How many it has now, those included that users have asked for.
+    """
+    left = points_left(study)
+    return None if left is None else n_trials + left
+
+
+def _n_points(study: StudyRecord) -> int | None:
     try:
         definition = compiled(study)
     except InvalidDefinition:
         return None  # a plugin that is not installed here; who samples will say so
     sampler = definition.sampler
-    n_points = sampler.n_points(definition.space) if isinstance(sampler, Sampler) else None
-    return None if n_points is None else max(0, n_points - study.next_sample_index)
+    return sampler.n_points(definition.space) if isinstance(sampler, Sampler) else None

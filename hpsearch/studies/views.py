@@ -22,6 +22,7 @@ from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialCountsRecord, TrialRecord
 from hpsearch.studies.best import best_numbers
 from hpsearch.studies.compiled import compiled
+from hpsearch.studies.exhaustion import n_expected
 from hpsearch.studies.preflight import preflight_seconds, read_preflight
 
 MAX_BEST_SHOWN = 100  # a Pareto front may be as long as the study
@@ -140,18 +141,20 @@ def _fields(
 def _progress(study: StudyRecord, counts: TrialCountsRecord, at: datetime) -> Progress:
     limits, active_s = study.limits, study.active_seconds(at)
     max_trials: int | None = limits["max_trials"]
+    ends = [n for n in (max_trials, n_expected(study, counts.total)) if n is not None]
+    n_trials = min(ends, default=None)
     shares = [
         done / limit
         for done, limit in (
-            (counts.counted, max_trials),
+            (counts.counted, n_trials),
             (active_s, limits["timeout_s"]),
             (study.device_seconds, limits["device_seconds"]),
         )
         if limit is not None
     ]
     eta_s = None
-    if study.state is StudyState.ACTIVE and max_trials is not None and counts.counted >= 2:
-        eta_s = max(0, max_trials - counts.counted) * active_s / counts.counted
+    if study.state is StudyState.ACTIVE and n_trials is not None and counts.counted >= 2:
+        eta_s = max(0, n_trials - counts.counted) * active_s / counts.counted
     return Progress(
         finished=counts.counted,
         max_trials=max_trials,

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from hpsearch.spec.states import StudyState
+from hpsearch.spec.states import FailureKind, StudyState, TrialState
 from hpsearch.storage import tables
 from hpsearch.storage.database import Database
 from hpsearch.studies.control import resume, stop
+from hpsearch.studies.enqueue import retry
 from hpsearch.studies.read import get_study, list_trials
 from hpsearch.studies.recover import worker_lost
+from hpsearch.studies.report import Ending, TrialReport
 from tests.studies import Hand, stored
 
 # two branches with grids of their own: 2 * (3 + 2 * 2) = 14 points
@@ -92,6 +94,35 @@ def test_a_grid_that_was_stopped_goes_on_where_it_was(database: Database) -> Non
         hand.finish(trial)
     assert len(points(database)) == 14
     assert get_study(database, "study").state_reason == "SEARCH_SPACE_EXHAUSTED"
+
+
+def test_the_size_of_a_grid_says_how_far_a_study_is(database: Database) -> None:
+    hand = stored(database, **GRID)
+    for trial in hand.claim(7):
+        hand.finish(trial)
+    progress = get_study(database, "study").progress
+    assert (progress.max_trials, progress.finished, progress.fraction) == (None, 7, 0.5)
+    assert progress.eta_s is not None
+
+
+def test_a_failed_point_of_a_grid_that_has_ended_can_be_tried_again(database: Database) -> None:
+    hand = stored(database, **GRID)
+    *good, bad = hand.claim(14)
+    for trial in good:
+        hand.finish(trial)
+    failure = (FailureKind.DIVERGED, "nan")
+    hand.report(
+        TrialReport(bad.number, bad.token, {}, 1.0, end=Ending(TrialState.FAIL, failure=failure))
+    )
+    assert get_study(database, "study").state is StudyState.COMPLETED
+
+    retry(database, "study", bad.number)
+    (again,) = hand.claim(3)
+    hand.finish(again)
+
+    study = get_study(database, "study")
+    assert again.config == bad.config
+    assert (study.state, study.state_reason) == (StudyState.COMPLETED, "SEARCH_SPACE_EXHAUSTED")
 
 
 @pytest.mark.parametrize("name", ["random", "qmc", "tpe"])
