@@ -151,14 +151,16 @@ class WarmRestarts(Schedule):
 
     def after_warmup(self, t: Times, n_epochs: float) -> Times:  # noqa: ARG002 - the interface
         """Return the half wave of the cycle that each moment lies in."""
-        cycles = (t + _ALMOST) / self.cycle_epochs  # in units of the first one
+        cycles = t / self.cycle_epochs  # in units of the first one
         growth = self.cycle_mult
         if growth == 1:
-            phase = cycles - np.floor(cycles)
+            begin: Times = np.floor(cycles + _ALMOST)
+            length: Times = np.ones_like(t)
         else:
             number = np.floor(np.log1p(cycles * (growth - 1)) / math.log(growth) + _ALMOST)
-            begin = (growth**number - 1) / (growth - 1)
-            phase = np.maximum(cycles - begin, 0.0) / growth**number
+            length = np.power(float(growth), number)
+            begin = (length - 1) / (growth - 1)
+        phase: Times = np.maximum(cycles - begin, 0.0) / length
         return _half_wave(phase, self.min_factor)
 
 

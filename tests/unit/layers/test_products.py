@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hpsearch.layers.products import Products
+from hpsearch.layers.products import Products, rounded_products
 
 EXACT = Products(is_exact=True)
 SIZES = [  # hidden, features, batch
@@ -61,3 +61,21 @@ def test_exact_and_batched_products_agree_to_rounding(
     torch.testing.assert_close(EXACT.forward(weight, x), batched.forward(weight, x))
     plain = torch.einsum("khf,bf->khb", weight, x)
     torch.testing.assert_close(EXACT.forward(weight, x), plain)
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_products_may_be_rounded_where_the_caller_says_so(is_shared: bool) -> None:
+    generator = torch.Generator().manual_seed(3)
+    weight = torch.randn(3, 130, 140, generator=generator)
+    x = torch.randn((90, 140) if is_shared else (3, 140, 90), generator=generator)
+    exact = Products(is_exact=False).forward(weight, x)
+    with rounded_products():
+        rounded = Products(is_exact=False).forward(weight, x)
+        kept = Products(is_exact=True).forward(weight, x)
+        double = Products(is_exact=False).forward(weight.double(), x.double())
+    scale = exact.abs().max()
+    assert (rounded - exact).abs().max() / scale < 0.02  # bfloat16 has eight bits
+    assert (kept - exact).abs().max() / scale < 1e-5
+    assert (double - exact).abs().max() / scale < 1e-5
+    again = Products(is_exact=False).forward(weight, x)
+    assert torch.equal(again, exact)
