@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from hpsearch.datasets.splits import Splits
+from hpsearch.models.base import Model
 from hpsearch.spec.config import TrialConfig
 from hpsearch.spec.findings import Finding, Severity
 from hpsearch.spec.searchspace import SearchSpace
@@ -12,7 +13,7 @@ from hpsearch.spec.sections import Direction, Task, Training
 from hpsearch.spec.space import Domain
 from hpsearch.training.engine import Engine
 from hpsearch.training.lanes import Boundary, Goal, LaneSpec, Reply
-from hpsearch.training.packing import optimizer_of
+from hpsearch.training.packing import model_of, optimizer_of
 from hpsearch.training.preflight.clock import Clock
 from hpsearch.training.preflight.few import few_examples
 from hpsearch.training.preflight.points import (
@@ -26,11 +27,14 @@ from hpsearch.training.preflight.points import (
 SHARE = 0.05  # of the training examples
 FEWEST, MOST = 32, 256  # examples, whatever the share
 N_CORNERS = 6
+N_MODELS = 2  # different networks among the corners ...
+SLOW = 5.0  # ... none with so many times the work of the quickest
 MAX_STEPS = 400
 LONGEST_S = 2.0
 SHARE_OF_TIME = 0.6  # of what is left of the preflight's
 BY_HEART = 0.95  # accuracy on the examples trained on
 LOW_ERROR = 0.1  # of the targets' variance
+HARDLY = 0.1  # of the first loss: a learning rate that is far too small makes it fall less
 _EASY_WIDTH, _EASY_DEPTH, _EASY_BATCH = 256, 2, 32
 
 # what makes learning by heart hard is set to its low end
@@ -44,7 +48,8 @@ def check_overfit(
     """Train a few easy points of the space on a few examples until one knows them by heart.
 
     The corners have the space's weakest regularisation, handy widths and learning rates from all
-    over their range; schedules and early stopping are left out.
+    over their range; schedules and early stopping are left out. Only the quickest networks among
+    them are trained, so that a perceptron does not wait for an LSTM.
     """
     n_all = len(splits.train)
     few = few_examples(splits, min(n_all, MOST, max(FEWEST, round(SHARE * n_all))), seed)
@@ -59,7 +64,7 @@ def check_overfit(
     if not corners:
         message = "no corner of the space is a valid point"
         return Finding("overfit", Severity.SKIPPED, message, None, expected)
-    fit = _Fit(few, corners, goal, is_classes=is_classes)
+    fit = _Fit(few, _with_quick_models(corners, few), goal, is_classes=is_classes)
     fit.run(seed, device, Clock.within(clock, min(LONGEST_S, SHARE_OF_TIME * clock.left_s)))
     n_examples = len(few.train)
     reached = f"an accuracy of {fit.best:.1%}" if is_classes else f"a loss of {fit.best:.2g}"
@@ -139,20 +144,28 @@ class _Fit:
         """Return what to change, judged by the corner that came furthest."""
         if self._n_failed == len(self._corners):
             return "every one of them diverged: lower optimizer.learning_rate"
-        # their first weights differ: what counts is how far each one came from there
-        best = max(self._losses, key=lambda index: self._losses[index][0] - self._losses[index][1])
+        # first weights and networks differ: what counts is how far each one came from there
+        falls = {index: (first - last) / first for index, (first, last) in self._losses.items()}
+        best = max(falls, key=falls.__getitem__)
         optimizers = [optimizer_of(corner.config) for corner in self._corners]
-        rate, rates = optimizers[best].learning_rate, [one.learning_rate for one in optimizers]
-        told = f"the loss fell most at {rate:.3g}"
-        if optimizers[best].l1 > 0 or optimizers[best].l2 > 0:
+        rates = [one.learning_rate for one in optimizers]
+        if self._n_failed == 0 and min(falls.values()) >= 0 and falls[best] < HARDLY:
             return (
-                "lower the lower end of optimizer.l1 and l2, or raise that of "
-                f"optimizer.learning_rate ({told})"
+                "the loss hardly falls: raise the upper end of optimizer.learning_rate (the "
+                f"largest tried is {max(rates):.3g})"
             )
-        if rate >= max(rates):
-            return f"raise the upper end of optimizer.learning_rate ({told})"
-        if rate <= min(rates):
-            return f"lower the lower end of optimizer.learning_rate ({told})"
+        if optimizers[best].l1 > 0 or optimizers[best].l2 > 0:
+            return "lower the lower end of optimizer.l1 and l2, or raise that of the learning rate"
+        if rates[best] <= min(rates) < max(rates):
+            return (
+                "lower the lower end of optimizer.learning_rate (the loss fell most at "
+                f"{rates[best]:.3g}, the smallest tried)"
+            )
+        if rates[best] >= max(rates):
+            return (
+                "raise the upper end of optimizer.learning_rate (the loss fell most at "
+                f"{rates[best]:.3g}, the largest tried), or allow wider networks"
+            )
         return "allow wider or deeper networks, or check that the labels belong to the inputs"
 
     def _note(self, index: int, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -175,6 +188,23 @@ class _Fit:
             optimizer=config.optimizer.model_copy(update={"schedule": plain}),
             training=Training(epochs=n_epochs, batch_size=batch),
         )
+
+
+def _with_quick_models(corners: Sequence[Point], few: Splits) -> list[Point]:
+    """Return the corners with the quickest of their networks in place of their own."""
+    work: dict[Model, int] = {}
+    for corner in corners:
+        model = model_of(corner.config)
+        n_steps = getattr(model, "steps", None) or 1  # a sequence uses its weights at every step
+        work[model] = n_steps * model.n_parameters(few.n_inputs, few.n_outputs)
+    least = min(work.values())
+    quick = [m for m in sorted(work, key=work.__getitem__) if work[m] <= SLOW * least][:N_MODELS]
+    return [
+        dataclasses.replace(
+            corner, config=dataclasses.replace(corner.config, model=quick[index % len(quick)])
+        )
+        for index, corner in enumerate(corners)
+    ]
 
 
 def _easy(index: int) -> Callable[[str, Domain], float]:

@@ -71,3 +71,14 @@ def test_a_forgotten_factor_in_the_loss_is_found(monkeypatch: pytest.MonkeyPatch
 def test_networks_too_large_to_compare_are_left_out() -> None:
     finding = check(images(), model={"family": "mlp", "hidden_units": 8192})
     assert finding.severity is Severity.SKIPPED
+
+
+def test_every_family_of_the_space_is_compared() -> None:
+    cells = {"family": "recurrent", "cell": {"choices": ["vanilla", "gru", "lstm"]}}
+    model = {
+        "hidden_units": 8,
+        "choices": [{**cells, "hidden_layers": 2}, {"family": "mlp", "hidden_layers": 1}],
+    }
+    finding = check(images(), model=model)
+    assert finding.severity is Severity.OK, finding
+    assert "4 kinds of network" in finding.message

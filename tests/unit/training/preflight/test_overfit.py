@@ -89,3 +89,10 @@ def test_labels_that_contradict_each_other_cannot_be_learnt() -> None:
     y = np.arange(400) % 2
     finding = check(table(x, y, 2))
     assert finding.severity is Severity.WARNING
+
+
+def test_a_perceptron_does_not_wait_for_slower_families_beside_it() -> None:
+    slow = {"family": "recurrent", "cell": "lstm", "hidden_layers": 4, "hidden_units": 256}
+    model = {"choices": [slow, {"family": "mlp", "hidden_units": 64}]}
+    finding = check(images(), limit_s=5.0, model=model)
+    assert finding.severity is Severity.OK, finding
