@@ -41,10 +41,11 @@ class QuantilePruner(OptunaPruner):
     def compared(self, study: JudgedStudy, trial: FrozenTrial) -> Compared:
         """Return the trial's best value so far, and the percentile at its last epoch."""
         best = best_of(list(trial.intermediate_values.values()), study.direction)
+        epoch = trial.last_step
         at_epoch = [
-            other.intermediate_values[trial.last_step]
+            other.intermediate_values[epoch]
             for other in study.complete
-            if trial.last_step in other.intermediate_values
+            if epoch in other.intermediate_values
         ]
         numbers = [value for value in at_epoch if not math.isnan(value)]
         if best is None or not numbers:
