@@ -74,7 +74,8 @@ def running(tx: Transaction, study_id: int) -> list[AttemptRecord]:
 
 
 def of_worker(tx: Transaction, study_id: int, worker: str) -> list[AttemptRecord]:
-    """Return the study's RUNNING attempts on one worker in trial-number order."""
+    """Return the study's RUNNING attempts on this worker in trial-number order."""
+    # filtered here: a planner without statistics would walk through all the worker ever tried
     return [attempt for attempt in running(tx, study_id) if attempt.worker == worker]
 
 

@@ -182,7 +182,7 @@ def reserve(
         take = min(n, _share(tx, room, claimant, at))
         if take <= 0:
             return study, []
-        again, n_new = _choose(tx, study, claimant.worker, take, room)
+        again, n_new = _choose(tx, study, claimant.worker, take, room, counts.waiting)
         if not again and n_new == 0:
             return study, []
         revision = studies.raise_revision(tx, study)
@@ -197,7 +197,12 @@ def reserve(
 
 
 def _choose(
-    tx: Transaction, study: StudyRecord, worker: str, take: int, room: Claimable
+    tx: Transaction,
+    study: StudyRecord,
+    worker: str,
+    take: int,
+    room: Claimable,
+    n_waiting: int,
 ) -> tuple[list[TrialRecord], int]:
     """Return which WAITING trials to start, and how many new ones beside them.
 
@@ -207,6 +212,8 @@ def _choose(
     mine = [attempt.trial_number for attempt in attempts.of_worker(tx, study.study_id, worker)]
     if any(trial.pack_limit is not None for trial in trials.by_numbers(tx, study.study_id, mine)):
         return [], 0
+    if n_waiting == 0:  # the usual case, and looking for them takes time
+        return [], min(take, room.new)
     suspects = [] if mine else trials.suspects(tx, study.study_id)
     if suspects:
         return suspects[:take], 0

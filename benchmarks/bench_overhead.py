@@ -1,0 +1,145 @@
+"""What does everything around a trial cost: claim, five judged reports, end?
+
+The baseline is plain Optuna (``study.optimize``) on the same kind of database in the same run;
+beside it the common set-up of one stock RQ job per trial. No trial trains anything.
+
+    python -m benchmarks.bench_overhead [--trials 64] [--repeats 5] [--out FILE]
+"""
+
+import argparse
+import itertools
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import redis
+import rq
+
+from benchmarks import plain_optuna
+from benchmarks.harness import Case, compare
+from benchmarks.plain_optuna import N_PARAMS, N_STEPS
+from hpsearch.storage.database import Database
+from hpsearch.storage.history import History
+from hpsearch.storage.schema import upgrade
+from hpsearch.studies.claim import Claimant, claim
+from hpsearch.studies.report import TrialReport, report
+from tests.services.postgres import postgres_server
+from tests.services.redis import own_redis
+from tests.studies import Hand, ended, epochs_of, stored
+
+names = (f"study-{n}" for n in itertools.count())
+ids = (f"{n:036d}" for n in itertools.count())
+SPACE = {
+    "model": {"family": "mlp", "hidden_units": 8},
+    "optimizer": {
+        "name": "sgd",
+        **{
+            name: {"low": 1e-5, "high": 0.9, "log": True}
+            for name in ("learning_rate", "momentum", "l1", "l2")[:N_PARAMS]
+        },
+    },
+    "pruner": {"name": "median", "n_startup_trials": 5, "n_warmup_steps": 1},
+    "limits": {"max_trials": 1_000_000},
+}
+
+
+def ours(database: Database, pack: int, n_trials: int) -> Callable[[], float]:
+    """Return a run of ``n_trials`` through the verbs, ``pack`` lanes at a time."""
+    hand = stored(database, next(names), **SPACE)
+    with database.read() as tx:
+        from hpsearch.storage import studies
+
+        found = studies.find_study(tx, hand.uuid)
+    assert found is not None
+    sampling, pruning = History(found.study_id), History(found.study_id)
+
+    def run() -> float:
+        for _ in range(n_trials // pack):
+            _pack(hand, pack, sampling, pruning)
+        return float(n_trials)
+
+    return run
+
+
+def _pack(hand: Hand, n: int, sampling: History, pruning: History) -> None:
+    claimant = Claimant(hand.worker, "cpu", "exact", hand.lease_s)
+    lanes = claim(hand.database, hand.uuid, n, next(ids), claimant, sampling)
+    assert len(lanes) == n
+
+    def send(reports: list[TrialReport]) -> None:
+        report(hand.database, hand.uuid, reports, lease_s=hand.lease_s, history=pruning)
+
+    for step in range(1, N_STEPS):
+        send([epochs_of(lane, {step: step / N_STEPS}) for lane in lanes])
+    send([ended(lane, 1.0, N_STEPS) for lane in lanes])
+
+
+def optuna_alone(url: str, n_trials: int) -> Callable[[], float]:
+    """Return a run of ``n_trials`` of ``study.optimize``."""
+    study = plain_optuna.open_study(url, next(names))
+
+    def run() -> float:
+        study.optimize(plain_optuna.objective, n_trials=n_trials)
+        return float(n_trials)
+
+    return run
+
+
+def stock_rq(url: str, redis_url: str, n_trials: int) -> Callable[[], float]:
+    """Return a run of ``n_trials`` RQ jobs by a stock worker, one trial each."""
+    name = next(names)
+    plain_optuna.open_study(url, name)
+    queue = rq.Queue("overhead", connection=redis.Redis.from_url(redis_url))
+    command = [sys.executable, "-m", "rq.cli", "worker", "--burst", "--quiet"]
+
+    def run() -> float:
+        for _ in range(n_trials):
+            queue.enqueue(plain_optuna.one_trial, url, name, result_ttl=0)
+        subprocess.run([*command, "--url", redis_url, "overhead"], check=True)
+        return float(n_trials)
+
+    return run
+
+
+def main() -> None:
+    """Measure both databases and print one JSON line a case."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    n = options.trials
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        postgres_server(None) as postgres,
+        own_redis() as server,
+    ):
+        for kind in ("sqlite", "postgresql"):
+            is_sqlite = kind == "sqlite"
+            url = f"sqlite:///{folder}/ours.db" if is_sqlite else postgres.create()
+            plain = f"sqlite:///{folder}/plain.db" if is_sqlite else postgres.create()
+            upgrade(url)
+            database = Database(url)
+            settings = {"database": kind, "params": N_PARAMS, "reports": N_STEPS}
+            compare(
+                "what does everything around a trial cost",
+                {
+                    "study.optimize": Case(optuna_alone(plain, n), settings),
+                    "one RQ job per trial": Case(
+                        stock_rq(plain, server.tcp_url, n // 8), settings
+                    ),
+                    "pack of 1": Case(ours(database, 1, n), {**settings, "pack": 1}),
+                    "pack of 32": Case(ours(database, 32, n), {**settings, "pack": 32}),
+                },
+                baseline="study.optimize",
+                unit="trials/s",
+                repeats=options.repeats,
+                out=options.out,
+            )
+            database.dispose()
+
+
+if __name__ == "__main__":
+    main()
