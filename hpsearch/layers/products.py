@@ -35,16 +35,18 @@ class Products:
     def __init__(self, *, is_exact: bool) -> None:
         self.is_exact = is_exact
 
-    def forward(self, weight: Tensor, x: Tensor) -> Tensor:
+    def forward(self, weight: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
         """Return ``weight[k] @ x[k]`` as ``[lanes, hidden, batch]``.
 
         Args:
             weight: ``[lanes, hidden, features]``.
             x: ``[batch, features]``, shared by all lanes (one large product), or
                 ``[lanes, features, batch]``.
+            out: Where the result goes, contiguous; None for memory of its own.
         """
         right = x.t() if x.dim() == 2 else x
-        out = weight.new_empty(weight.shape[0], weight.shape[1], right.shape[-1])
+        if out is None:
+            out = weight.new_empty(weight.shape[0], weight.shape[1], right.shape[-1])
         self._multiply(weight, right, out)
         return out
 

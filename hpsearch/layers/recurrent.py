@@ -4,6 +4,7 @@ What the inputs contribute to the gates is one product over all steps; only what
 contributes has to wait for it. Sequences are matrices with a column for each (step, example).
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -27,6 +28,7 @@ class _Layer:
         self._cell, self._products, self._n_steps = cell, products, n_steps
         self._saved: list[State] = []
         self._input = self._before = torch.empty(0)
+        self._rooms: dict[str, Tensor] = {}
 
     def step(self, parameters: Sequence[Tensor], ax: Tensor, state: State) -> tuple[State, State]:
         """Return the next state, and what the way back needs."""
@@ -36,12 +38,14 @@ class _Layer:
             ah.add_(bias)
         return self._cell.forward(ax, ah, state)
 
-    def contribution(self, parameters: Sequence[Tensor], x: Tensor) -> Tensor:
+    def contribution(
+        self, parameters: Sequence[Tensor], x: Tensor, out: Tensor | None = None
+    ) -> Tensor:
         """Return what inputs contribute to the gates, ``[lanes, gates, columns]``."""
         weight, _, bias, recurrent = parameters
         if not self._cell.has_own_recurrent_bias:
             bias = bias + recurrent
-        return linear(x, weight, bias, self._products)
+        return self._products.forward(weight, x, out).add_(bias)
 
     def beginning(self, parameters: Sequence[Tensor], batch: int) -> State:
         """Return the state before the first step."""
@@ -57,12 +61,15 @@ class _Layer:
             x: Inputs of all steps.
             is_last: Whether only the last step's output is wanted.
         """
-        ax = self.contribution(parameters, x)
-        batch = ax.shape[2] // self._n_steps
+        n_lanes, n_rows, width = parameters[1].shape
+        n_columns = x.shape[0 if x.dim() == 2 else 2]
+        room = self._room("ax", x, (n_lanes, n_rows, n_columns))
+        ax = self.contribution(parameters, x, room)
+        batch = n_columns // self._n_steps
         state = self.beginning(parameters, batch)
         # dense memory: products of parts of a matrix may round by where the part stands
-        before = ax.new_empty((ax.shape[0], state[0].shape[1], ax.shape[2]))
-        outputs = torch.empty_like(before) if not is_last else None
+        before = self._room("before", x, (n_lanes, width, n_columns))
+        outputs = None if is_last else self._room("outputs", x, before.shape)
         self._saved = []
         for step in range(self._n_steps):
             columns = slice(step * batch, (step + 1) * batch)
@@ -93,8 +100,9 @@ class _Layer:
         n_columns = self._before.shape[2]
         batch = n_columns // self._n_steps
         has_all = d.shape[2] == n_columns
-        d_ax = d.new_empty((d.shape[0], parameters[0].shape[1], n_columns))
-        d_ah = torch.empty_like(d_ax) if self._cell.has_own_recurrent_bias else d_ax
+        shape = (d.shape[0], parameters[0].shape[1], n_columns)
+        d_ax = self._room("d_ax", d, shape)
+        d_ah = self._room("d_ah", d, shape) if self._cell.has_own_recurrent_bias else d_ax
         zeros = d.new_zeros((d.shape[0], d.shape[1], batch))
         dh, rest = zeros, (zeros,) * (self._cell.n_states - 1)
         for step in reversed(range(self._n_steps)):
@@ -118,6 +126,14 @@ class _Layer:
         else:
             gradients[3].copy_(gradients[2])
         return None if is_first else self._products.input_gradient(parameters[0], d_ax)
+
+    def _room(self, name: str, like: Tensor, shape: Sequence[int]) -> Tensor:
+        """Return the same memory at every step: the system takes long to give so much anew."""
+        n_numbers = math.prod(shape)
+        room = self._rooms.get(name)
+        if room is None or room.numel() < n_numbers:
+            room = self._rooms[name] = like.new_empty(n_numbers)
+        return room[:n_numbers].view(*shape)
 
     def _through(self, dh: Tensor, before: State) -> tuple[Tensor, State]:
         """Return the gradients of output and rest of the state, those around the gates added."""
