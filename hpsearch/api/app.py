@@ -14,7 +14,18 @@ from hpsearch.api.lifespan import N_THREADS, lifespan_of
 from hpsearch.api.limits import BodyLimit
 from hpsearch.api.methods import allowed_methods
 from hpsearch.api.openapi import VERSION, describe
-from hpsearch.api.pages import docs, figures, login, study_pages
+from hpsearch.api.pages import (
+    assets,
+    dataset_pages,
+    docs,
+    figures,
+    login,
+    new_study,
+    studies_page,
+    study_pages,
+    trial_pages,
+    worker_pages,
+)
 from hpsearch.api.pages.failure import failure_page, wants_page
 from hpsearch.api.routes import (
     datasets,
@@ -75,7 +86,9 @@ def create_app(
         app.include_router(noun.router)
     for noun in (schema, workers, health):
         app.include_router(noun.router)
-    for noun in (study_pages, login, docs, figures):
+    for noun in (studies_page, study_pages, trial_pages, new_study, dataset_pages, worker_pages):
+        app.include_router(noun.router)
+    for noun in (login, docs, figures, assets):
         app.include_router(noun.router)
     for prefix in DASHBOARD_PREFIXES:
         app.mount(prefix, services.dashboard)

@@ -1,7 +1,8 @@
-"""Templates to answers: escaped, without scripts, styled by one sheet."""
+"""Templates to answers: escaped, styled by one sheet, scripted by our own modules alone."""
 
 import base64
 import hashlib
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -13,6 +14,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
+
+from hpsearch.api.pages.assets import assets_version
+from hpsearch.api.wire import plain
 
 _PACKAGE = "hpsearch.api.pages"
 _CODE = re.compile(r"`([^`]+)`")
@@ -27,13 +31,14 @@ def render_page(
 ) -> HTMLResponse:
     """Return a page.
 
-    Its content security policy allows the one style sheet (inline, by its hash), inline images
-    and forms to this server; no script runs.
+    Its content security policy allows the one style sheet (inline, by its hash), inline images,
+    and scripts, requests, frames and forms of this server; nothing comes from elsewhere.
     """
     text = template_text(template, context)
     policy = (
-        f"default-src 'none'; style-src '{_style_hash()}'; img-src data:; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; style-src '{_style_hash()}'; img-src data:; script-src 'self'; "
+        "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
     )
     return HTMLResponse(
         text, status, headers={**(headers or {}), "Content-Security-Policy": policy}
@@ -72,6 +77,12 @@ def moment(at: datetime | None) -> str:
     return "–" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def page_data(value: Any) -> Markup:
+    """Return a value as JSON that cannot leave the script element it stands in."""
+    text = json.dumps(plain(value), allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))  # noqa: S704 - no tag can begin
+
+
 def prose(text: str) -> Markup:
     """Return a description's text with its `code` and *emphasis* as such."""
     marked = _CODE.sub(r"<code>\1</code>", str(escape(text)))
@@ -87,7 +98,10 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, duration=duration, moment=moment, prose=prose)
+    environment.filters.update(
+        number=number, duration=duration, moment=moment, prose=prose, page_data=page_data
+    )
+    environment.globals["assets"] = f"/assets/{assets_version()}"
     environment.globals["style"] = Markup(_style())  # noqa: S704 - our own file
     return environment
 

@@ -1,67 +1,46 @@
-"""``/`` and ``/studies/{name}``: what is searched, and how far it has come."""
+"""``/studies/{name}``: a study as it goes, its figures and its definition."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from fastapi import APIRouter, Query, Response
-from pydantic import Field
+from fastapi import APIRouter, Response
 from starlette.responses import RedirectResponse
 
-from hpsearch.api.pages.curves import draw_chart
 from hpsearch.api.pages.render import render_page
-from hpsearch.api.params import StudyFilterOf, StudyName, TrialFilter
-from hpsearch.api.services import ServicesOf
+from hpsearch.api.params import StudyName
+from hpsearch.api.services import IdentityOf, ServicesOf
+from hpsearch.plots.figures import Kind
+from hpsearch.spec.dump import dump_yaml
+from hpsearch.spec.sections import Direction
+from hpsearch.spec.states import TrialState
+from hpsearch.spec.views import EpochView, StudyView, TrialSummary
+from hpsearch.storage.database import Database
 from hpsearch.studies import read
+from hpsearch.studies.events import current_revision
 
 router = APIRouter(include_in_schema=False)
 
-REFRESH_S = 5
-IDLE_REFRESH_S = 30
 CURVE_POINTS = 60
-CHART_PX = (720, 220)
-
-
-class TrialTable(TrialFilter):
-    """Which trials the page shows: the best first, unless asked otherwise."""
-
-    limit: int = Field(50, ge=1, le=200)
-    order_by: Literal["number", "-number", "value", "-value"] = "value"
-
-
-@router.get("/")
-def studies_page(services: ServicesOf, query: StudyFilterOf) -> Response:
-    """Show the studies."""
-    views, next_page_token = read.list_studies(
-        services.database,
-        state=query.state,
-        tag=query.tag,
-        limit=query.limit,
-        page_token=query.page_token,
-    )
-    is_busy = any(not view.state.has_ended for view in views)
-    context = {
-        "studies": views,
-        "next_page_token": next_page_token,
-        "refresh_s": REFRESH_S if is_busy else IDLE_REFRESH_S,
-    }
-    return render_page("studies.html", context)
+N_LATEST = 100  # curves drawn at first, beside the best and the running ones
+N_RUNNING = 64
+FIGURES = (
+    (Kind.HISTORY, "History", "Every trial's value, and the best so far."),
+    (Kind.IMPORTANCE, "Importance", "How much of the value each parameter explains."),
+    (Kind.PARALLEL, "Parallel coordinates", "Every trial as a line through its parameters."),
+    (Kind.SLICE, "Slices", "The value over one parameter after the other."),
+    (Kind.CONTOUR, "Contour", "The value over the two most important parameters."),
+    (Kind.TIMELINE, "Timeline", "Which worker trained what, and when."),
+    (Kind.EDF, "Distribution", "Which share of the trials is at least that good."),
+)
 
 
 @router.get("/studies/{name}")
-def study_page(
-    services: ServicesOf, name: StudyName, query: Annotated[TrialTable, Query()]
-) -> Response:
-    """Show a study with its trials and their curves."""
+def study_page(services: ServicesOf, identity: IdentityOf, name: StudyName) -> Response:
+    """Show how far a study has come; the page goes on by itself."""
+    # read first: what is rendered may be newer, and is told again
+    revision = current_revision(services.database, name)
     study = read.get_study(services.database, name)
-    trials, next_page_token = read.list_trials(
-        services.database,
-        name,
-        state=query.state,
-        origin=query.origin,
-        order_by=query.order_by,
-        limit=query.limit,
-        page_token=query.page_token,
-    )
+    trials = _shown(services.database, study)
     metric = goal_metric(study.definition)
     epochs = read.study_epochs(
         services.database,
@@ -70,18 +49,56 @@ def study_page(
         numbers=[trial.number for trial in trials],
         points=CURVE_POINTS,
     )
-    width, height = CHART_PX
     context = {
         "study": study,
-        "trials": trials,
-        "objectives": [objective["metric"] for objective in study.definition["objectives"]],
-        "best": {trial.number for trial in study.best_trials},
-        "chart": draw_chart(epochs, metric, width=width, height=height),
-        "query": query,
-        "next_page_token": next_page_token,
-        "refresh_s": None if study.state.has_ended else REFRESH_S,
+        "can_write": identity.scope != "read",
+        "objectives": objective_metrics(study),
+        "metrics": _metrics(services.database, study, trials) or [metric],
+        "metric": metric,
+        "data": {
+            "name": name,
+            "revision": revision,
+            "state": study.state,
+            "metric": metric,
+            "direction": goal_direction(study.definition),
+            "objectives": objective_metrics(study),
+            "last_epoch": last_epoch(study.definition),
+            "best": [trial.number for trial in study.best_trials],
+            "states": {trial.number: trial.state for trial in trials},
+            "epochs": {trial.number: trial.epochs for trial in trials},
+            "series": series(epochs, metric),
+        },
     }
     return render_page("study.html", context)
+
+
+@router.get("/studies/{name}/plots")
+def plots_page(services: ServicesOf, identity: IdentityOf, name: StudyName) -> Response:
+    """Show a study's figures."""
+    study = read.get_study(services.database, name)
+    figures = list(FIGURES)
+    if len(objective_metrics(study)) > 1:
+        figures.insert(0, (Kind.PARETO, "Pareto front", "What no other trial beats."))
+    context = {
+        "study": study,
+        "can_write": identity.scope != "read",
+        "figures": figures,
+        "data": {"name": name, "state": study.state},
+    }
+    return render_page("plots.html", context)
+
+
+@router.get("/studies/{name}/definition")
+def definition_page(services: ServicesOf, identity: IdentityOf, name: StudyName) -> Response:
+    """Show what a study was asked to do, every default filled in."""
+    study = read.get_study(services.database, name)
+    context = {
+        "study": study,
+        "can_write": identity.scope != "read",
+        "text": dump_yaml(study.definition),
+        "data": {"name": name, "state": study.state},
+    }
+    return render_page("definition.html", context)
 
 
 @router.get("/dashboard")
@@ -92,5 +109,55 @@ def dashboard_page() -> Response:
 
 def goal_metric(definition: Mapping[str, Any]) -> str:
     """Return the metric whose curve tells most: the first objective measured every epoch."""
-    metrics = [str(objective["metric"]) for objective in definition["objectives"]]
-    return next((metric for metric in metrics if metric.startswith("val_")), "val_loss")
+    return str(_goal(definition).get("metric", "val_loss"))
+
+
+def goal_direction(definition: Mapping[str, Any]) -> Direction:
+    """Return which way that metric is better."""
+    return Direction(_goal(definition).get("direction", Direction.MINIMIZE))
+
+
+def objective_metrics(study: StudyView) -> list[str]:
+    """Return the metrics of a study's objectives."""
+    return [str(objective["metric"]) for objective in study.definition["objectives"]]
+
+
+def last_epoch(definition: Mapping[str, Any]) -> int:
+    """Return the most epochs a trial may run."""
+    epochs = definition["training"]["epochs"]
+    if isinstance(epochs, Mapping):
+        return int(max(epochs.get("choices") or [epochs.get("high", 1)]))
+    return int(epochs)
+
+
+def series(epochs: Iterable[EpochView], metric: str) -> dict[int, list[list[Any]]]:
+    """Return a metric's curves by trial number, as points of epoch and value."""
+    curves: dict[int, list[list[Any]]] = {}
+    for view in epochs:
+        if metric in view.metrics:
+            curves.setdefault(view.number, []).append([view.epoch, view.metrics[metric]])
+    return curves
+
+
+def _goal(definition: Mapping[str, Any]) -> Mapping[str, Any]:
+    objectives: list[Mapping[str, Any]] = definition["objectives"]
+    return next((each for each in objectives if str(each["metric"]).startswith("val_")), {})
+
+
+def _shown(database: Database, study: StudyView) -> list[TrialSummary]:
+    """Return the trials whose curves are drawn: running, latest, best; by number."""
+    running, _ = read.list_trials(
+        database, study.name, state=TrialState.RUNNING, order_by="-number", limit=N_RUNNING
+    )
+    latest, _ = read.list_trials(database, study.name, order_by="-number", limit=N_LATEST)
+    found = {trial.number: trial for trial in (*study.best_trials[:20], *latest, *running)}
+    return [found[number] for number in sorted(found)]
+
+
+def _metrics(database: Database, study: StudyView, trials: Iterable[TrialSummary]) -> list[str]:
+    """Return what is measured every epoch, as far as one trial's first epoch tells."""
+    begun = next((trial.number for trial in trials if trial.epochs > 0), None)
+    if begun is None:
+        return []
+    page, _ = read.trial_epochs(database, study.name, begun, limit=1)
+    return list(page[0].metrics) if page else []
