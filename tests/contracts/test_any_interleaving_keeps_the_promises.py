@@ -45,7 +45,7 @@ from hpsearch.studies.report import Ending, Verdict
 from hpsearch.studies.stop_trial import stop_trial
 from tests.studies import Hand, ended, epochs_of, opened, stored
 
-N_EXAMPLES = int(os.environ.get("HPSEARCH_TEST_EXAMPLES", "8"))  # noqa: TID251 - more by hand
+N_EXAMPLES = int(os.environ.get("HPSEARCH_TEST_EXAMPLES", "5"))  # noqa: TID251 - more by hand
 WORKERS = ("worker-0", "worker-1", "worker-2")
 GOING_ON = (Verdict.CONTINUE, Verdict.FINISH)
 names = (f"study-{n}" for n in itertools.count())
@@ -332,7 +332,7 @@ def test_any_interleaving_keeps_the_promises(
             stateful_step_count=30,
             deadline=None,
             database=None,
-            derandomize=N_EXAMPLES == 8,
+            derandomize=N_EXAMPLES == 5,
             suppress_health_check=list(HealthCheck),
         ),
     )
