@@ -8,10 +8,12 @@ import torch
 
 from hpsearch.datasets.splits import Splits
 from hpsearch.layers.products import rounded_products
+from hpsearch.spec.config import TrialConfig
 from hpsearch.spec.sections import EarlyStopping
 from hpsearch.training.capacity import Lanes
-from hpsearch.training.lanes import Boundary, Goal, HandedBack, Reply
+from hpsearch.training.lanes import Boundary, Goal, HandedBack, LaneSpec, Reply
 from hpsearch.training.losses import loss_of
+from hpsearch.training.pack import Pack
 from hpsearch.training.planner import Planner
 from hpsearch.training.resident import Resident
 from hpsearch.training.run import Run, Setup
@@ -77,12 +79,18 @@ class Engine:
         Returns:
             The lanes that left unfinished, as of their last epoch boundary.
         """
-        with _matmul_precision(self._precision, self._setup.device):
+        with matmul_precision(self._precision, self._setup.device):
             return Run(self._setup, boundary, interrupted).go()
+
+    def pack(self, config: TrialConfig, lanes: int) -> Pack:
+        """Return a pack of equal trials, outside of any run: to measure, or to look at."""
+        run = Run(self._setup, lambda _: Reply(), lambda: False)
+        return run.pack_of([LaneSpec(number, config) for number in range(lanes)])
 
 
 @contextmanager
-def _matmul_precision(precision: Precision, device: torch.device) -> Iterator[None]:
+def matmul_precision(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Multiply as this precision says; torch's own settings are put back."""
     if precision == "fast" and device.type == "cpu":
         with rounded_products():
             yield

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -100,6 +100,15 @@ class Run:
                 self._ask()
         self._hand_back(tuple(self._lanes.values()))
         return tuple(self._handed)
+
+    def pack_of(self, specs: Sequence[LaneSpec]) -> Pack:
+        """Return a pack of these trials, which have to fit one; it takes no part in the run."""
+        lanes = [self._lane(spec) for spec in specs]
+        setup = self._setup
+        pack = Pack(lanes[0], setup.resident, setup.loss, seed=setup.seed, is_exact=setup.is_exact)
+        for lane in lanes:
+            pack.add(lane, None)
+        return pack
 
     # --- one epoch of one pack ---------------------------------------------------------------
 
