@@ -40,6 +40,10 @@ def test_the_depth_follows_from_the_widths() -> None:
         {"init": "normal", "init_scale": 10.5},
         {"init": "he", "init_scale": 0.3},
         {"dropuot": 0.5},
+        {"dropout": [1.0]},
+        {"dropout": [-0.1]},
+        {"hidden_units": [8, 8], "dropout": [0.1]},
+        {"batch_norm": "sometimes"},
     ],
 )
 def test_settings_out_of_bounds_are_refused(wrong: dict[str, object]) -> None:
@@ -76,6 +80,23 @@ def test_orthogonal_weights_are_orthogonal(width: int) -> None:
     np.testing.assert_allclose(product, np.eye(len(product)), atol=1e-12)
 
 
+def test_batch_norm_has_the_names_and_values_of_the_plain_network() -> None:
+    model = Mlp(hidden_units=(7, 5), batch_norm=True, dropout=(0.5, 0.0))
+    plain = model.plain(6, 3).state_dict()
+    both = {**model.shapes(6, 3), **model.statistics(6, 3)}
+    assert both == {name: tuple(tensor.shape) for name, tensor in plain.items()}
+    initial = model.initial(6, 3, np.random.default_rng(0))
+    assert initial.keys() == plain.keys()
+    for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
+        np.testing.assert_array_equal(initial[f"1.{name}"], plain[f"1.{name}"].numpy())
+    assert model.n_parameters(6, 3) == 6 * 7 + 7 + 2 * 7 + 7 * 5 + 5 + 2 * 5 + 5 * 3 + 3
+
+
+def test_without_a_rate_no_layer_drops() -> None:
+    assert Mlp(hidden_units=(8, 4)).dropout == (0.0, 0.0)
+    assert Mlp(hidden_units=()).dropout == ()
+
+
 def test_a_wider_last_layer_does_not_change_the_first_ones_weights() -> None:
     one, other = (
         Mlp(hidden_units=(7,)).initial(5, n, np.random.default_rng(3))["0.weight"] for n in (2, 9)
@@ -91,7 +112,8 @@ def test_settings_data_and_rules_are_known_without_loading_torch() -> None:
         "from hpsearch.optimizers.base import REGISTRY as o\n"
         "assert {'digits', 'mnist', 'fashion_mnist'} <= set(d)\n"
         "assert 'mlp' in set(m) and {'sgd', 'adam'} <= set(o)\n"
-        "[c().info() for c in d.values()], [c() for c in o.values()], m['mlp'](), m['recurrent'](cell='gru')\n"
+        "[c().info() for c in d.values()], [c() for c in o.values()]\n"
+        "m['mlp'](), m['recurrent'](cell='gru')\n"
         "assert not {'torch', 'sklearn'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
