@@ -1,0 +1,233 @@
+"""What lies between turns: checkpoints, states kept in memory, fair shares, trials told to end."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hpsearch.spec.states import AttemptState, StudyState, TrialState
+from hpsearch.storage import studies, trials
+from hpsearch.storage.database import Database
+from hpsearch.studies.change import change_study
+from hpsearch.studies.read import get_study, get_trial, list_trials, study_epochs
+from hpsearch.studies.recover import worker_lost
+from hpsearch.studies.stop_trial import stop_trial
+from hpsearch.turn import TurnRunner
+from tests.studies import opened, stored
+
+STUDY: dict[str, Any] = {
+    "dataset": {"name": "digits", "train_fraction": 0.1},
+    "model": {"family": "mlp", "hidden_units": {"low": 8, "high": 32}},
+    "optimizer": {"name": "adam", "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}},
+    "training": {"epochs": 12, "batch_size": 32},
+    "limits": {"max_trials": 3},
+    "execution": {"lanes": 3},
+}
+ENDLESS = {**STUDY, "training": {"epochs": 100_000, "batch_size": 32}}
+
+
+class KilledError(BaseException):
+    """Stands for SIGKILL: nothing of ours catches it."""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # bitwise equality holds for single-threaded trainers
+    yield
+    torch.set_num_threads(n_threads)
+
+
+@pytest.fixture
+def database(sqlite_url: str) -> Iterator[Database]:
+    with opened(sqlite_url) as database:
+        yield database
+
+
+@pytest.fixture
+def make_runner(database: Database, tmp_path: Path) -> Callable[..., TurnRunner]:
+    def make(**changes: Any) -> TurnRunner:
+        return TurnRunner(
+            database,
+            **{
+                "worker": "worker-0",
+                "device": "cpu",
+                "datasets_dir": tmp_path / "datasets",
+                "artifacts_dir": tmp_path / "artifacts",
+                "lease_s": 30.0,
+                "turn_s": 60.0,
+                "checkpoint_s": 1e-6,
+                **changes,
+            },
+        )
+
+    return make
+
+
+def never() -> bool:
+    return False
+
+
+def once(is_time: Callable[[], bool], act: Callable[[], object]) -> Callable[[], bool]:
+    """Return a question that acts once it is time; the answer is no."""
+    done: list[object] = []
+
+    def question() -> bool:
+        if not done and is_time():
+            done.append(act())
+        return False
+
+    return question
+
+
+def killed_when(is_time: Callable[[], bool]) -> Callable[[], bool]:
+    def kill() -> None:
+        raise KilledError
+
+    return once(is_time, kill)
+
+
+def has_epochs(database: Database, n: int, name: str = "study") -> Callable[[], bool]:
+    return lambda: len(study_epochs(database, name)) >= n
+
+
+def has_checkpoint(database: Database, name: str) -> bool:
+    with database.read() as tx:
+        found = trials.by_numbers(tx, studies.get_study(tx, name).study_id, range(3))
+    return any(trial.checkpoint for trial in found)
+
+
+def results(database: Database, name: str) -> list[Any]:
+    curves = {
+        (view.number, view.epoch): {k: v for k, v in view.metrics.items() if k != "seconds"}
+        for view in study_epochs(database, name)
+    }
+    return [
+        [(t.number, t.params, t.values, t.test) for t in list_trials(database, name)[0]],
+        curves,
+    ]
+
+
+def test_a_killed_trainer_costs_no_more_than_the_epochs_since_the_last_checkpoint(
+    database: Database, make_runner: Callable[..., TurnRunner], tmp_path: Path
+) -> None:
+    stored(database, "undisturbed", **STUDY)
+    make_runner().run(None, never)
+    stored(database, "killed", **STUDY)
+    with pytest.raises(KilledError):
+        make_runner().run(None, killed_when(lambda: has_checkpoint(database, "killed")))
+    worker_lost(database, "worker-0")
+    kept = len(study_epochs(database, "killed"))
+
+    runner = make_runner(worker="worker-1")
+    while get_study(database, "killed").state is StudyState.ACTIVE:
+        runner.run(None, never)
+
+    assert kept > 0, "something was resumed"
+    assert results(database, "killed") == results(database, "undisturbed")
+    assert not any(tmp_path.glob("artifacts/*/*/attempt-*")), "checkpoints go with their trial"
+
+
+def test_a_trial_whose_file_is_gone_starts_over_and_ends_the_same(
+    database: Database, make_runner: Callable[..., TurnRunner], tmp_path: Path
+) -> None:
+    stored(database, "undisturbed", **STUDY)
+    make_runner().run(None, never)
+    stored(database, "study", **STUDY)
+    asked = itertools.count()
+    make_runner().run(None, lambda: has_epochs(database, 6)() and next(asked) >= 0)
+    first, *others = sorted(tmp_path.glob("artifacts/*/*/attempt-*"))
+    first.unlink()
+    others[0].write_bytes(b"damaged")
+
+    make_runner(worker="worker-1").run(None, never)
+
+    assert results(database, "study") == results(database, "undisturbed")
+
+
+def test_a_later_turn_of_the_same_trainer_reads_no_files(
+    database: Database, make_runner: Callable[..., TurnRunner], tmp_path: Path
+) -> None:
+    stored(database, **STUDY)
+    runner = make_runner()
+    runner.run(None, has_epochs(database, 4))
+    assert get_study(database, "study").counts.waiting > 0
+    for path in tmp_path.glob("artifacts/*/*/attempt-*"):
+        path.unlink()
+
+    runner.run(None, never)
+
+    assert get_study(database, "study").counts.complete == 3
+    states = [a.state for a in get_trial(database, "study", 0).attempts]
+    assert states == [AttemptState.PREEMPTED, AttemptState.SUCCEEDED]
+    assert [view.epoch for view in study_epochs(database, "study")] == [*range(1, 13)] * 3
+
+
+def test_two_studies_share_a_worker_whatever_their_lanes(
+    database: Database, make_runner: Callable[..., TurnRunner]
+) -> None:
+    stored(database, "narrow", **{**ENDLESS, "execution": {"lanes": 1}})
+    stored(database, "wide", **{**ENDLESS, "execution": {"lanes": 8}, "limits": {"max_trials": 9}})
+    runner = make_runner(turn_s=0.2, checkpoint_s=60.0)
+
+    turns = [runner.run(None, never).study for _ in range(10)]
+
+    spent = {name: get_study(database, name).usage.device_seconds for name in ("narrow", "wide")}
+    assert set(turns) == {"narrow", "wide"}
+    assert spent["narrow"] / sum(spent.values()) == pytest.approx(0.5, abs=0.06)
+
+
+def test_a_new_study_waits_one_turn_for_one_of_ten_thousand_trials(
+    database: Database, make_runner: Callable[..., TurnRunner]
+) -> None:
+    stored(database, "huge", **{**ENDLESS, "limits": {"max_trials": 10_000}})
+    runner = make_runner(turn_s=0.3)
+    is_time = has_epochs(database, 1, "huge")
+
+    first = runner.run(None, once(is_time, lambda: stored(database, "new", **STUDY)))
+    second = runner.run(None, never)
+
+    assert (first.study, second.study) == ("huge", "new")
+    assert get_study(database, "new").counts.complete > 0
+    assert get_study(database, "huge").counts.running == 0
+
+
+def test_a_trial_told_to_stop_is_complete_with_its_best_epoch(
+    database: Database, make_runner: Callable[..., TurnRunner]
+) -> None:
+    stored(database, **{**ENDLESS, "limits": {"max_trials": 1}})
+
+    make_runner().run(
+        None, once(has_epochs(database, 2), lambda: stop_trial(database, "study", 0))
+    )
+
+    trial = get_trial(database, "study", 0)
+    assert trial.state is TrialState.COMPLETE
+    assert trial.values is not None
+    assert trial.test is not None
+    assert get_study(database, "study").state is StudyState.COMPLETED
+
+
+def test_a_lowered_limit_on_concurrent_trials_holds_from_the_next_epoch_on(
+    database: Database, make_runner: Callable[..., TurnRunner]
+) -> None:
+    stored(database, **ENDLESS)
+    change = {"limits": {"max_concurrent_trials": 1}}
+
+    make_runner().run(
+        None, once(has_epochs(database, 3), lambda: change_study(database, "study", change))
+    )
+    assert get_study(database, "study").counts.running == 0
+    n = len(study_epochs(database, "study")) + 2
+    seen: list[int] = []
+    make_runner().run(
+        None,
+        lambda: bool(
+            seen.append(get_study(database, "study").counts.running)
+            or len(study_epochs(database, "study")) >= n
+        ),
+    )
+    assert max(seen) == 1
