@@ -70,6 +70,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "cmaes": {"popsize": 4},
     "nsgaii": {"population_size": 4},
 }
+N_ROUNDS = {"gp": 4}
+"""Rounds of two trials until a sampler works from a model; more for those that are quick."""
 ACCEPTED = [(name, space) for name in REGISTRY for space in SPACES if (name, space) not in REFUSED]
 
 
@@ -134,7 +136,7 @@ def quality(params: Any) -> float:
 @pytest.mark.parametrize(("name", "space"), ACCEPTED)
 def test_every_point_is_inside_the_space(name: str, space: str) -> None:
     player = Player(study(name, space))
-    player.play(6)
+    player.play(N_ROUNDS.get(name, 6))
     for trial in player.history:
         player.definition.space.resolve(trial.params)
         assert all(isinstance(value, ParameterValue) for value in trial.params.values())
@@ -152,8 +154,8 @@ def test_a_space_a_sampler_cannot_search_is_refused_with_the_reason(name: str, s
 @pytest.mark.parametrize(("name", "space"), ACCEPTED)
 def test_the_same_history_gives_the_same_points(name: str, space: str) -> None:
     first, second = Player(study(name, space)), Player(study(name, space))
-    first.play(5)
-    second.play(5)
+    first.play(N_ROUNDS.get(name, 5))
+    second.play(N_ROUNDS.get(name, 5))
     assert [trial.params for trial in first.history] == [trial.params for trial in second.history]
 
 
@@ -171,7 +173,7 @@ def test_indexed_points_depend_on_seed_and_index_alone(name: str) -> None:
 @pytest.mark.parametrize("name", REGISTRY)
 def test_two_workers_that_know_the_same_do_not_draw_the_same(name: str) -> None:
     player = Player(study(name, "finite" if name == "grid" else "numbers"))
-    player.play(6)
+    player.play(N_ROUNDS.get(name, 6))
     drawn = [*player.ask(range(12, 15)).values(), *player.ask(range(15, 18)).values()]
     assert len({str(sorted(point.params.items())) for point in drawn}) == 6
 

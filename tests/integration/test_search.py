@@ -49,20 +49,20 @@ def database(database_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def run(database: Database, tmp_path: Path) -> Callable[[], None]:
+    return lambda: turn(database, tmp_path)
+
+
+def turn(database: Database, folder: Path) -> None:
     runner = TurnRunner(
         database,
         worker="worker-0",
         device="cpu",
-        datasets_dir=tmp_path / "datasets",
-        artifacts_dir=tmp_path / "artifacts",
+        datasets_dir=folder / "datasets",
+        artifacts_dir=folder / "artifacts",
         lease_s=30.0,
         turn_s=60.0,
     )
-
-    def run() -> None:
-        runner.run(None, lambda: False)
-
-    return run
+    runner.run(None, lambda: False)
 
 
 @pytest.fixture
@@ -153,34 +153,36 @@ def bracket_of(number: int) -> int:
     ],
 )
 def test_every_other_sampler_takes_a_study_to_its_end(
-    database: Database, run: Callable[[], None], name: str, fields: dict[str, Any]
+    sqlite_url: str, tmp_path: Path, name: str, fields: dict[str, Any]
 ) -> None:
     two = [{"metric": "val_accuracy"}, {"metric": "n_parameters"}]
-    stored(
-        database,
-        **DATA,
-        training={"epochs": 2, "batch_size": 32},
-        sampler={"name": name, **fields},
-        objectives=two[: 1 + (name in {"gp", "nsgaii"})],
-        limits={"max_trials": 10, "max_concurrent_trials": 2},
-    )
-    run()
-    study = get_study(database, "study")
-    assert (study.state, study.counts.complete) == (StudyState.COMPLETED, 10)
-    assert best_trials(database, "study")
+    with opened(sqlite_url) as database:
+        stored(
+            database,
+            **DATA,
+            training={"epochs": 2, "batch_size": 32},
+            sampler={"name": name, **fields},
+            objectives=two[: 1 + (name in {"gp", "nsgaii"})],
+            limits={"max_trials": 8, "max_concurrent_trials": 2},
+        )
+        turn(database, tmp_path)
+        study = get_study(database, "study")
+        assert (study.state, study.counts.complete) == (StudyState.COMPLETED, 8)
+        assert best_trials(database, "study")
 
 
-def test_a_grid_ends_by_itself(database: Database, run: Callable[[], None]) -> None:
-    stored(
-        database,
-        **DATA,
-        model={"family": "mlp", "hidden_units": {"choices": [8, 16]}},
-        optimizer={"name": "sgd", "learning_rate": {"choices": [0.01, 0.1, 1.0]}},
-        training={"epochs": 2},
-        sampler={"name": "grid"},
-        limits={},
-    )
-    run()
-    study = get_study(database, "study")
-    assert (study.state, study.counts.complete) == (StudyState.COMPLETED, 6)
-    assert study.state_reason == "SEARCH_SPACE_EXHAUSTED"
+def test_a_grid_ends_by_itself(sqlite_url: str, tmp_path: Path) -> None:
+    with opened(sqlite_url) as database:
+        stored(
+            database,
+            **DATA,
+            model={"family": "mlp", "hidden_units": {"choices": [8, 16]}},
+            optimizer={"name": "sgd", "learning_rate": {"choices": [0.01, 0.1, 1.0]}},
+            training={"epochs": 2},
+            sampler={"name": "grid"},
+            limits={},
+        )
+        turn(database, tmp_path)
+        study = get_study(database, "study")
+        assert (study.state, study.counts.complete) == (StudyState.COMPLETED, 6)
+        assert study.state_reason == "SEARCH_SPACE_EXHAUSTED"
