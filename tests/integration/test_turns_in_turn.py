@@ -222,12 +222,12 @@ def test_a_lowered_limit_on_concurrent_trials_holds_from_the_next_epoch_on(
     )
     assert get_study(database, "study").counts.running == 0
     n = len(study_epochs(database, "study")) + 2
-    seen: list[int] = []
-    make_runner().run(
-        None,
-        lambda: bool(
-            seen.append(get_study(database, "study").counts.running)
-            or len(study_epochs(database, "study")) >= n
-        ),
-    )
+    seen = []
+
+    def look() -> bool:
+        seen.append(get_study(database, "study").counts.running)
+        return len(study_epochs(database, "study")) >= n
+
+    make_runner().run(None, look)
+
     assert max(seen) == 1

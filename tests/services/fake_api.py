@@ -158,7 +158,7 @@ class FakeApi:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_POST = do_DELETE = _respond  # noqa: N815 - names of http.server
+            do_GET = do_POST = do_PATCH = do_DELETE = _respond  # noqa: N815 - names of http.server
 
             def log_message(self, *args: Any) -> None: ...
 
@@ -196,6 +196,11 @@ class FakeApi:
         if method == "DELETE":
             del self.studies[name]
             return 204, None
+        if method == "PATCH" and isinstance(body, dict):
+            self.studies[name]["definition"].setdefault("limits", {}).update(body["limits"])
+            return 200, self.studies[name]
+        if method == "POST":
+            return self._add(name, rest[1:], body)
         return self._read(name, rest[1:], query)
 
     def _create(self, headers: dict[str, str], body: Any) -> Answer:
@@ -228,6 +233,20 @@ class FakeApi:
         state = query.get("state", [None])[0]
         found = [s for s in self.studies.values() if state in {None, s["state"]}]
         return self._page("studies", found, query)
+
+    def _add(self, name: str, rest: list[str], body: Any) -> Answer:
+        """Add trials, retry one, stop one."""
+        trials = self.trials[name]
+        if rest == ["trials"]:
+            first = len(trials)
+            new = [trial(first + i, "WAITING", origin="user") for i in range(body["count"])]
+            trials += new
+            return 201, {"trials": new}
+        number, _, verb = rest[1].partition(":")
+        if verb == "stop":
+            return 200, {**trials[int(number)], "config": {}, "attempts": []}
+        trials.append(trial(len(trials), "WAITING", origin="retry"))
+        return 201, trials[-1]
 
     def _verb(self, name: str, verb: str) -> Answer:
         states = {"pause": "PAUSED", "resume": "ACTIVE", "stop": "STOPPED", "cancel": "CANCELLED"}
