@@ -1,7 +1,7 @@
 """How many points a sampler has left: a grid ends."""
 
 from hpsearch.errors import InvalidDefinition
-from hpsearch.sampling.base import Sampler
+from hpsearch.sampling.base import REGISTRY, Sampler
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.studies.compiled import compiled
 
@@ -24,9 +24,12 @@ def n_expected(study: StudyRecord, n_trials: int) -> int | None:
 
 
 def _n_points(study: StudyRecord) -> int | None:
+    kind = REGISTRY.get(study.definition["sampler"]["name"])
+    if kind is None or kind.n_points is Sampler.n_points:
+        return None  # it never ends, or whoever samples will say that it is not installed
     try:
         definition = compiled(study)
     except InvalidDefinition:
-        return None  # a plugin that is not installed here; who samples will say so
+        return None  # some other plugin is not installed here
     sampler = definition.sampler
     return sampler.n_points(definition.space) if isinstance(sampler, Sampler) else None
