@@ -83,9 +83,9 @@ def peak_flops() -> float:
     a, b = torch.randn(768, 768), torch.randn(768, 768)
     best = 0.0
     for _ in range(20):
-        started = time.perf_counter()
+        started = time.process_time()
         torch.mm(a, b)
-        best = max(best, 2 * 768**3 / (time.perf_counter() - started))
+        best = max(best, 2 * 768**3 / (time.process_time() - started))
     return best
 
 
