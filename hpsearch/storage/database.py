@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, create_engine, event, func, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -85,11 +85,18 @@ def now(tx: Transaction) -> datetime:
 
     SQLite lives on this machine, so its clock is ours.
     """
+    at = clock(tx)
+    if isinstance(at, datetime):
+        return at
+    value: datetime = tx.execute(select(at)).scalar_one()
+    return value.replace(tzinfo=UTC)
+
+
+def clock(tx: Transaction) -> datetime | ColumnElement[datetime]:
+    """Return what a statement may write as :func:`now` without asking for it first."""
     if tx.dialect.name == "sqlite":
         return datetime.now(UTC)
-    clock = select(func.timezone("utc", func.clock_timestamp(), type_=DateTime()))
-    value: datetime = tx.execute(clock).scalar_one()
-    return value.replace(tzinfo=UTC)
+    return func.timezone("utc", func.clock_timestamp(), type_=DateTime())
 
 
 def lock_study(tx: Transaction, study_id: int, name: str = "") -> None:

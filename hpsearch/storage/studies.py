@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from hpsearch.errors import NameTaken, StudyNotFound
 from hpsearch.spec.sections import DatasetInfo, Direction
 from hpsearch.spec.states import StudyState
-from hpsearch.storage.database import Transaction, lock_study, now
+from hpsearch.storage.database import Transaction, clock, lock_study, now
 from hpsearch.storage.datasets import hold_dataset
 from hpsearch.storage.tables import (
     TRIAL_CHILDREN,
@@ -179,14 +179,11 @@ def lock_by_name(tx: Transaction, name: str) -> StudyRecord:
 
 def lock_by_uuid(tx: Transaction, uuid: str) -> StudyRecord | None:
     """Lock the study of this uuid and return it as it is under the lock; None if it is gone."""
-    study_id = tx.execute(select(studies.c.study_id).where(studies.c.uuid == uuid)).scalar()
-    if study_id is None:
+    of_uuid = select(studies.c.study_id).where(studies.c.uuid == uuid).scalar_subquery()
+    lock = select(optuna_studies.c.study_id).where(optuna_studies.c.study_id == of_uuid)
+    if tx.execute(lock.with_for_update()).first() is None:
         return None
-    try:
-        lock_study(tx, study_id, uuid)
-    except StudyNotFound:
-        return None
-    return find_study(tx, uuid)
+    return find_study(tx, uuid)  # a statement of its own: it sees what the last holder left
 
 
 def list_studies(
@@ -270,7 +267,7 @@ def raise_revision(tx: Transaction, study: StudyRecord) -> int:
     statement = (
         update(studies)
         .where(studies.c.study_id == study.study_id)
-        .values(revision=studies.c.revision + 1, updated_at=now(tx))
+        .values(revision=studies.c.revision + 1, updated_at=clock(tx))
         .returning(studies.c.revision)
     )
     revision: int = tx.execute(statement).scalar_one()

@@ -54,8 +54,14 @@ class Tally:
         return sum(self.n.values())
 
 
-def tally(tx: Transaction, study: StudyRecord) -> Tally:
-    """Return the sums over all finished trials, as of this transaction."""
+def tally(tx: Transaction, study: StudyRecord, *, with_best: bool = True) -> Tally:
+    """Return the sums over all finished trials, as of this transaction.
+
+    Args:
+        tx: An open transaction.
+        study: The study as it is in this transaction.
+        with_best: Also look for the best trial; without, ``best`` is the kept one.
+    """
     kept, after = _kept(study)
     n, counted, seconds = dict(kept.n), dict(kept.counted), dict(kept.seconds)
     saved_s, n_recent = kept.saved_s, 0
@@ -66,13 +72,15 @@ def tally(tx: Transaction, study: StudyRecord) -> Tally:
         seconds[name] = seconds.get(name, 0.0) + float(more_s)
         saved_s += float(more_saved_s)
         n_recent += n_more
-    best = _better(study, kept.best, _recent_best(tx, study, after)) if n_recent else kept.best
+    best = kept.best
+    if n_recent and with_best:
+        best = _better(study, best, _recent_best(tx, study, after))
     return Tally(n, counted, seconds, saved_s, best, n_recent)
 
 
 def count(tx: Transaction, study: StudyRecord) -> TrialCountsRecord:
     """Return how many trials of the study stand where."""
-    finished = tally(tx, study)
+    finished = tally(tx, study, with_best=False)
     total = _n_trials(tx, study.study_id)
     running = _n_running(tx, study.study_id)
     waiting = total - running - finished.n_finished
@@ -86,14 +94,13 @@ def count(tx: Transaction, study: StudyRecord) -> TrialCountsRecord:
         counted=sum(finished.counted.values()),
         counted_fail=finished.counted.get(TrialState.FAIL, 0),
         total=total,
+        n_recent=finished.n_recent,
     )
 
 
 def fold(tx: Transaction, study: StudyRecord) -> None:
-    """Move the kept sums of a locked study forward if enough has finished since."""
+    """Move the kept sums of a locked study forward to this moment."""
     found = tally(tx, study)
-    if found.n_recent < FOLD_AFTER:
-        return
     document = {
         "n": dict(found.n),
         "counted": dict(found.counted),

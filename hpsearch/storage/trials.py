@@ -53,6 +53,7 @@ class TrialCountsRecord:
         counted: What ``max_trials`` compares.
         counted_fail: What ``max_failed_trials`` compares.
         total: All.
+        n_recent: Finished since the sums that are kept with the study.
     """
 
     waiting: int
@@ -64,6 +65,7 @@ class TrialCountsRecord:
     counted: int
     counted_fail: int
     total: int
+    n_recent: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,9 +90,10 @@ def settle_counted(
     tx: Transaction, study: StudyRecord, *, reason: StateReason | None = None
 ) -> tuple[StudyRecord, TrialCountsRecord]:
     """Do as :func:`settle` and return the trials by state too."""
-    tallies.fold(tx, study)
+    counts = tallies.count(tx, study)
+    if counts.n_recent >= tallies.FOLD_AFTER:
+        tallies.fold(tx, study)
     current = studies.find_study(tx, study.uuid)
-    counts = tallies.count(tx, current or study)
     if current is None or current.state not in studies.LIVE_STATES:
         return current or study, counts
     at = now(tx)
