@@ -12,7 +12,7 @@ from hpsearch.spec.definition import Definition, parse_definition
 from hpsearch.spec.yaml import load_yaml
 
 ROOT = Path(__file__).parents[3]
-EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 COMMAND = re.compile(r"(?:^|[`/ ])hpsearch ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
