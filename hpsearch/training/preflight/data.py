@@ -29,8 +29,8 @@ def check_data(splits: Splits) -> Iterator[Finding]:
         ("test", splits.test),
     )
     yield _finite(splits, parts)
-    yield _targets(splits)
     yield _sizes(splits)
+    yield _targets(splits)
     yield _features(splits)
     yield _duplicates(parts)
 
