@@ -46,6 +46,8 @@ def report_misfits(
 ) -> None:
     """Report networks of the space that cannot read the examples, each reason once."""
     for section, loc, own in _sections(space, written):
+        if getattr(section.settings, "misfit", None) in {None, Family.misfit}:
+            continue  # reads anything: no need to try out the space
         found: dict[tuple[str, str], Any] = {}
         for values in tried_values(section):
             settings = section.settings.model_validate(values)

@@ -181,7 +181,12 @@ def _default(info: FieldInfo, adapter: TypeAdapter[Any], searchable: Searchable 
     value = info.get_default(call_default_factory=True)
     if searchable is not None and searchable.per_layer is not None:
         value = value[0] if value else MISSING
-    return value if value is MISSING else adapter.dump_python(value, mode="json")
+    if value is MISSING:
+        return MISSING
+    dumped = adapter.dump_python(value, mode="json")
+    if isinstance(value, Settings) and "name" in dumped:  # as a section is written out
+        return {"name": dumped["name"], **dumped}
+    return dumped
 
 
 def _without_references(schema: dict[str, Any]) -> dict[str, Any]:

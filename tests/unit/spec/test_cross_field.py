@@ -149,6 +149,6 @@ def test_a_rule_about_three_fields_is_found_in_a_space_too_large_to_try_out(
 def test_the_largest_space_is_tried_within_seconds(picky: Picking) -> None:
     choices = {"choices": [8 * width for width in range(1, 1001)]}
     optimizer = {"width": choices, "depth": {"low": 0, "high": 64}, "rates": choices}
-    start = time.monotonic()
+    start = time.process_time()
     assert picky(optimizer) == {}
-    assert time.monotonic() - start < 5.0
+    assert time.process_time() - start < 5.0
