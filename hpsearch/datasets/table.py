@@ -1,11 +1,12 @@
 """A CSV file as arrays: read twice, line by line, never whole."""
 
 import csv
-import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ MAX_FEATURES = 20_000
 MAX_LINE_BYTES = 16 * 1024**2
 MIN_ROWS = 3
 _BLOCK_ROWS = 1024
+_LONGEST_NUMBER = 40  # characters; anything longer is read one by one
 _NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
+_NUMBER_CHARS = frozenset("0123456789+-.eE \t")
 
 Row = tuple[int, list[str]]
 """A line's number, from 1, and its cells."""
@@ -57,6 +60,19 @@ class _Column:
     @property
     def is_number(self) -> bool:
         return self.n_texts == 0
+
+    def are_numbers(self, cells: Sequence[str]) -> bool:
+        """Take in a block of cells at once if all are ordinary numbers: most columns are."""
+        values = _as_numbers(cells)
+        if values is None:
+            return False
+        if self.is_constant:
+            self.is_constant = self.only_cell in {None, cells[0]} and cells.count(cells[0]) == len(
+                cells
+            )
+            self.only_cell = cells[0]
+        self.n_numbers += len(cells)
+        return True
 
     def look(self, cell: str, line: int) -> None:
         if self.is_constant:
@@ -163,26 +179,49 @@ def _first_reading(path: Path) -> tuple[list[_Column], int]:
     rows, complaints = _rows(path), Complaints()
     columns = _header(next(rows, None))
     n_rows = 0
-    for line, cells in rows:
-        n_rows += 1
-        if len(cells) != len(columns):
-            message = f"has {len(cells)} cells, the header has {len(columns)}"
-            complaints.add("file", message, line=line)
-            continue
-        for column, cell in zip(columns, cells, strict=True):
-            if not cell or cell.isspace():
-                message = "is empty: fill it in or leave the row out"
-                complaints.add(column.name, message, line=line)
-            else:
-                column.look(cell, line)
-        if n_rows % _BLOCK_ROWS == 0 and sum(len(column.texts) for column in columns) > (
-            MAX_FEATURES + MAX_CLASSES
+    for block in _blocks(rows):
+        n_rows += len(block)
+        whole = [row for row in block if len(row[1]) == len(columns)]
+        wrong = [
+            ("file", f"has {len(cells)} cells, the header has {len(columns)}", line)
+            for line, cells in block
+            if len(cells) != len(columns)
+        ]
+        for column, cells in zip(
+            columns if whole else (), zip(*(row[1] for row in whole), strict=True), strict=True
         ):
-            refuse("file", f"has more than {MAX_FEATURES:,} different texts", line=line)
+            if column.are_numbers(cells):
+                continue
+            for (line, _), cell in zip(whole, cells, strict=True):
+                if not cell or cell.isspace():
+                    message = "is empty: fill it in or leave the row out"
+                    wrong.append((column.name, message, line))
+                else:
+                    column.look(cell, line)
+        for name, message, line in sorted(wrong, key=itemgetter(2)):
+            complaints.add(name, message, line=line)
+        if sum(len(column.texts) for column in columns) > MAX_FEATURES + MAX_CLASSES:
+            refuse("file", f"has more than {MAX_FEATURES:,} different texts", line=block[-1][0])
     complaints.raise_if_any()
     if n_rows < MIN_ROWS:
         refuse("file", f"has {n_rows} rows below its header, at least {MIN_ROWS} are needed")
     return columns, n_rows
+
+
+def _blocks(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    while block := list(islice(rows, _BLOCK_ROWS)):
+        yield block
+
+
+def _as_numbers(cells: Sequence[str]) -> NDArray[np.float64] | None:
+    """Return the cells as finite numbers; None if one of them deserves a closer look."""
+    if max(map(len, cells)) > _LONGEST_NUMBER or not _NUMBER_CHARS.issuperset("".join(cells)):
+        return None  # numpy would take 1_000 and other alphabets' digits for numbers
+    try:
+        values = np.array(cells).astype(np.float64)
+    except ValueError:
+        return None
+    return values if np.isfinite(values).all() else None
 
 
 def _header(row: Row | None) -> list[_Column]:
@@ -265,36 +304,42 @@ def _second_reading(
     complaints = Complaints()
     numbers = np.empty(len(x))
     texts: list[str] = []
-    block = np.zeros((min(_BLOCK_ROWS, len(x)), x.shape[1]))
     rows = _rows(path)
     next(rows)
-    for number, (line, cells) in enumerate(rows):
-        inside = number % _BLOCK_ROWS
-        if inside == 0:
-            block[:] = 0.0
+    begin = 0
+    for block in _blocks(rows):
+        columns = list(zip(*(cells for _, cells in block), strict=True))
+        made = np.zeros((len(block), x.shape[1]))
         place = 0
         for feature in features:
-            cell = cells[feature.index]
+            cells = columns[feature.index]
             if feature.places is None:
-                block[inside, place] = _number(cell, feature.name, line, complaints)
+                made[:, place] = _numbers(cells, feature.name, block, complaints)
             else:
-                block[inside, place + feature.places[cell.strip()]] = 1.0
+                places = [place + feature.places[cell.strip()] for cell in cells]
+                made[np.arange(len(block)), places] = 1.0
             place += feature.width
+        end = begin + len(block)
+        x[begin:end] = made
         if goal.is_number:
-            numbers[number] = _number(cells[index], goal.name, line, complaints)
+            numbers[begin:end] = _numbers(columns[index], goal.name, block, complaints)
         else:
-            texts.append(cells[index].strip())
-        if inside == _BLOCK_ROWS - 1 or number == len(x) - 1:
-            x[number - inside : number + 1] = block[: inside + 1]
+            texts += [cell.strip() for cell in columns[index]]
+        begin = end
     complaints.raise_if_any()
     return numbers if goal.is_number else texts
 
 
-def _number(cell: str, name: str, line: int, complaints: Complaints) -> float:
-    value = float(cell)
-    if not math.isfinite(value):
-        complaints.add(name, "is too large for a number", cell[:MAX_LABEL_CHARS], line)
-    return value
+def _numbers(
+    cells: Sequence[str], name: str, block: list[Row], complaints: Complaints
+) -> NDArray[np.float64]:
+    values = _as_numbers(cells)
+    if values is None:
+        values = np.array([float(cell) for cell in cells])
+        for place in np.flatnonzero(~np.isfinite(values)).tolist():
+            line, shown = block[place][0], cells[place][:MAX_LABEL_CHARS]
+            complaints.add(name, "is too large for a number", shown, line)
+    return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 import anyio.to_thread
+from anyio.lowlevel import RunVar
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import Field
 from starlette.status import HTTP_200_OK, HTTP_201_CREATED, HTTP_204_NO_CONTENT
@@ -25,6 +26,10 @@ from hpsearch.studies.datasets import Upload
 
 router = APIRouter(tags=["datasets"])
 
+N_READERS = 2
+"""Uploads understood at once: each takes a core; others wait their turn."""
+
+_READERS: RunVar[anyio.CapacityLimiter] = RunVar("readers of uploads")
 _WRITE_BYTES = 4 * 1024**2  # handed to the disk at once
 _EXAMPLE: dict[str, Any] = {"content": {"application/json": {"example": DATASET}}}
 
@@ -101,7 +106,7 @@ async def put_dataset(
         sha256, n_bytes = await _receive(request, path)
         upload = Upload(path, media_type, sha256, n_bytes, query.target, query.task)
         add = partial(_add, services, name, upload, identity.owner)
-        view, is_new = await anyio.to_thread.run_sync(add)
+        view, is_new = await anyio.to_thread.run_sync(add, limiter=_readers())
     status = HTTP_201_CREATED if is_new else HTTP_200_OK
     headers = {"Location": f"/v1/datasets/{name}"} if is_new else None
     return JsonResponse(plain(view), status, headers=headers)
@@ -112,6 +117,16 @@ def delete_dataset(services: ServicesOf, name: DatasetName) -> Response:
     """Delete an upload; 409 while a study needs it."""
     datasets.delete_dataset(services.database, services.artifacts_dir, name)
     return Response(status_code=HTTP_204_NO_CONTENT)
+
+
+def _readers() -> anyio.CapacityLimiter:
+    """Return the threads for reading uploads: few, and none of those that answer requests."""
+    try:
+        return _READERS.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(N_READERS)
+        _READERS.set(limiter)
+        return limiter
 
 
 def _add(services: Services, name: str, upload: Upload, owner: str) -> tuple[DatasetView, bool]:

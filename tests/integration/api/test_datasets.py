@@ -204,6 +204,7 @@ def test_more_batch_than_data_is_a_warning(lite: Http) -> None:
         ("a,b\n1,2\n3,4,5\n5,6\n", "file", 3, "3 cells, the header has 2"),
         ("a,b\n1,2\nNA,4\n5,6\n", "a", 3, "text here and a number in 2 other rows"),
         ("a,b\n1,2\n1e999,4\n5,6\n", "a", 3, "too large"),
+        ("a,b\n1,2\n1_000,4\n5,6\n", "a", 3, "text here and a number in 2 other rows"),
         ("a,a\n1,2\n", "a", 1, "name of 2 columns"),
         ("a,\n1,2\n", "file", 1, "empty or endless name"),
         ("1,2\n3,4\n5,6\n", "file", 1, "header"),
