@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from hpsearch.sampling.base import REGISTRY
 from hpsearch.spec.states import FailureKind, StudyState, TrialState
 from hpsearch.storage import tables
 from hpsearch.storage.database import Database
@@ -123,6 +124,18 @@ def test_a_failed_point_of_a_grid_that_has_ended_can_be_tried_again(database: Da
     study = get_study(database, "study")
     assert again.config == bad.config
     assert (study.state, study.state_reason) == (StudyState.COMPLETED, "SEARCH_SPACE_EXHAUSTED")
+
+
+@pytest.mark.parametrize("name", [name for name in REGISTRY if name != "grid"])
+def test_workers_that_claim_at_once_get_different_points(database: Database, name: str) -> None:
+    hand = stored(database, sampler={"name": name}, limits={"max_trials": 16})
+    for i, trial in enumerate(hand.claim(4)):
+        hand.finish(trial, value=i / 10)
+    workers = [Hand(database, hand.uuid, worker=f"worker-{i}") for i in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        claimed = list(pool.map(lambda worker: worker.claim(3), workers))
+    assert sum(map(len, claimed)) == 12
+    assert set(points(database).values()) == {1}
 
 
 @pytest.mark.parametrize("name", ["random", "qmc", "tpe"])
