@@ -5,7 +5,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ MAX_FEATURES = 20_000
 MAX_LINE_BYTES = 16 * 1024**2
 MIN_ROWS = 3
 _BLOCK_ROWS = 1024
+_BLOCK_CHARS = 4 * 1024**2
 _LONGEST_NUMBER = 40  # characters; anything longer is read one by one
 _NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
 _NUMBER_CHARS = frozenset("0123456789+-.eE \t")
@@ -209,7 +209,16 @@ def _first_reading(path: Path) -> tuple[list[_Column], int]:
 
 
 def _blocks(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    while block := list(islice(rows, _BLOCK_ROWS)):
+    """Yield rows in blocks that fit into memory, however long the rows are."""
+    block: list[Row] = []
+    n_chars = 0
+    for row in rows:
+        block.append(row)
+        n_chars += sum(map(len, row[1])) + len(row[1])
+        if len(block) == _BLOCK_ROWS or n_chars > _BLOCK_CHARS:
+            yield block
+            block, n_chars = [], 0
+    if block:
         yield block
 
 
