@@ -171,10 +171,7 @@ def compare_trials_page(
 def _charts_of(epochs: Iterable[EpochView]) -> list[dict[str, Any]]:
     """Return the charts of one trial: what belongs together on one."""
     listed = list(epochs)
-    names = list(dict.fromkeys(name for view in listed for name in view.metrics)) or [
-        "train_loss",
-        "val_loss",
-    ]
+    names = list(dict.fromkeys(name for view in listed for name in view.metrics))
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(name.removeprefix("train_").removeprefix("val_"), []).append(name)

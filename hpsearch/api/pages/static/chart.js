@@ -117,8 +117,8 @@ export class Chart {
     let low = values[0];
     let high = values.at(-1);
     // the best end is always whole; at the other one a few diverging trials must not flatten all
-    const tail = Math.floor(values.length * 0.03);
-    if (this.options.direction && !this.isLog && values.length >= 20) {
+    const tail = Math.floor(values.length * 0.05);
+    if (this.options.direction && !this.isLog && this.curves.size > 8) {
       if (this.options.direction === "maximize") low = values[tail];
       else high = values.at(-1 - tail);
     }

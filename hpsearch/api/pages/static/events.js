@@ -19,7 +19,7 @@ export function listen(study, after, heard) {
   function show(state, words) {
     for (const indicator of indicators) {
       indicator.hidden = false;
-      indicator.dataset.state = state;
+      indicator.dataset.live = state;
       indicator.querySelector("span").textContent = words;
     }
   }

@@ -7,8 +7,21 @@ import { say, send } from "./verbs.js";
 const page = pageData();
 const path = `/v1/studies/${encodeURIComponent(page.name)}/trials`;
 const charts = drawCharts(page.charts, { lastX: page.last_epoch });
+if (!charts.length) document.getElementById("charts").textContent = "No epoch has ended yet.";
 const isFinished = (state) => ["COMPLETE", "PRUNED", "FAIL"].includes(state);
 let state = page.trial_state;
+
+// The charts of the first epoch: what belongs together on one, as the server groups it.
+function begin(metrics) {
+  const groups = new Map();
+  for (const name of Object.keys(metrics).filter((each) => each !== "nonfinite")) {
+    const title = name.replace(/^(train|val)_/, "");
+    groups.set(title, [...(groups.get(title) ?? []), { label: name, points: [] }]);
+  }
+  document.getElementById("charts").textContent = "";
+  const found = [...groups].map(([title, series]) => ({ title, direction: null, x: "epoch", series }));
+  charts.push(...drawCharts(found, { lastX: page.last_epoch }));
+}
 
 function heard(kind, data) {
   if (data.number !== page.number) return;
@@ -17,6 +30,7 @@ function heard(kind, data) {
     document.querySelector("[data-trial-state]").replaceChildren(badge(state));
   } else if (kind === "epoch") {
     write(document.querySelector("[data-epochs]"), String(data.epoch));
+    if (!charts.length) begin(data.metrics);
     for (const { chart, names } of charts) {
       for (const name of names) {
         if (name in data.metrics) chart.add(name, data.epoch, data.metrics[name]);

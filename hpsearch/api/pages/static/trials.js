@@ -20,11 +20,17 @@ function heard(kind, data) {
   const found = row(data.number);
   if (!found) return;
   const set = (name, text) => write(found.querySelector(`[data-${name}]`), text);
-  if (kind === "trial_started") found.querySelector("[data-trial-state]").replaceChildren(badge("RUNNING"));
+  if (kind === "trial_started") {
+    found.querySelector("[data-trial-state]").replaceChildren(badge("RUNNING"));
+    for (const cell of found.querySelectorAll("[data-param]")) {
+      if (cell.dataset.param in data.params) write(cell, number(data.params[cell.dataset.param]));
+    }
+  }
   if (kind === "epoch" || kind === "trial_rewound") set("epochs", String(data.epoch));
   if (kind === "trial_finished") {
     found.querySelector("[data-trial-state]").replaceChildren(badge(data.state));
     set("value", data.values ? page.objectives.map((name) => number(data.values[name])).join(", ") : "–");
+    set("why", data.failure?.kind ?? data.pruned?.rule ?? (data.stopped_early ? "stopped early" : ""));
     set("device", duration(data.device_seconds));
     set("epochs", String(data.epochs));
   }
