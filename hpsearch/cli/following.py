@@ -25,7 +25,7 @@ def follow(client: "Client", name: str, *, as_json: bool) -> "StudyView":
         for look in client.looks(follower.look, poll_s=POLL_S):
             if not as_json:  # at once: a warning of the preflight is worth the most early
                 for warning in look.study.warnings[n_told:]:
-                    console.print(f"[yellow]warning:[/] {escape(warning)}")
+                    console.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
                 n_told = len(look.study.warnings)
             display.show(look)
             if look.study.state.has_ended:
