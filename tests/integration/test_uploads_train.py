@@ -200,6 +200,35 @@ def test_a_classifier_leaves_with_its_test_metrics_and_its_confusions(
     assert trial["test"]["balanced_accuracy"] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        "{family: mlp, hidden_units: [16, 12], batch_norm: true, dropout: 0.1}",
+        "{family: mlp, hidden_layers: 0}",
+        "{family: recurrent, cell: gru, hidden_units: 16, hidden_layers: 2}",
+        "{family: recurrent, cell: lstm, hidden_units: 16}",
+        "{family: recurrent, cell: vanilla, activation: relu, hidden_units: 16, steps: 16}",
+    ],
+)
+def test_every_kind_of_network_leaves_with_its_test_metrics(
+    lite: Http, tmp_path: Path, model: str
+) -> None:
+    lines = [f"model: {model}" if line[:6] == "model:" else line for line in DIGITS.splitlines()]
+    submit(lite, "\n".join(lines).replace("max_trials: 2", "max_trials: 1"))
+    train(lite)
+    trial = lite.get("/v1/studies/digits/trials/0").json()
+    x, y = raw_test_split(lite, "digits")
+
+    p = predictor(lite, "digits", 0, tmp_path / "model")(x)
+    onnx = lite.get("/v1/studies/digits/trials/0/model?format=onnx").content
+    q = onnxruntime.InferenceSession(onnx).run(["probabilities"], {"input": x})[0]
+
+    for given in (p, q):
+        right = given[np.arange(len(y)), y.astype(int)]
+        assert -np.log(right).mean() == pytest.approx(trial["test"]["loss"], rel=1e-4)
+        assert np.mean(given.argmax(1) == y) == pytest.approx(trial["test"]["accuracy"])
+
+
 def test_images_with_named_classes_and_a_test_split_of_their_own_train(lite: Http) -> None:
     digits = DATASETS["digits"]().load(Path("/nowhere"))
     names = np.array([f"digit {n}" for n in range(10)])
