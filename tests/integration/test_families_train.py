@@ -85,7 +85,7 @@ def finish(
         lease_s=30.0,
         turn_s=60.0,
     )
-    for _ in range(100):
+    for _ in range(300):
         if get_study(database, name).state is StudyState.COMPLETED:
             break
         runner.run(None, interrupted)
@@ -100,7 +100,7 @@ def test_every_branch_is_trained_and_interruptions_change_nothing(
     branches = {trial[2]["model"] for trial in whole}
     assert branches == {"mlp", "gated", "plain"}
     n_asked = itertools.count(1)
-    in_parts = finish(database, tmp_path, "parts", lambda: next(n_asked) % 60 == 0)
+    in_parts = finish(database, tmp_path, "parts", lambda: next(n_asked) % 15 == 0)
     assert in_parts == whole
     n_attempts = [len(get_trial(database, "parts", trial[0]).attempts or ()) for trial in whole]
     assert max(n_attempts) > 1, "nothing was interrupted"
