@@ -131,6 +131,7 @@ class Session:
     def hand_back(self, lanes: tuple[HandedBack, ...]) -> None:
         """Put unfinished lanes back to WAITING, each with a checkpoint of its last epoch."""
         self._admitted(self._claims.collect(timeout_s=None))
+        unanswered = self._claims.claim_id
         returned = {lane.number: lane for lane in lanes}
         backs = []
         for number, trial in self._live.items():
@@ -144,8 +145,8 @@ class Session:
         until = time.monotonic() + LAST_WORDS_S
         while True:
             try:
-                self._send(wait=False)
-                saved = hand_back(self._database, self._study.uuid, backs)
+                self._apply(self._send(wait=False))
+                saved = hand_back(self._database, self._study.uuid, backs, unanswered)
                 break
             except ServiceDown:
                 if time.monotonic() > until:
@@ -288,7 +289,14 @@ class Session:
     def _claim(self, n: int, *, is_idle: bool) -> list[Admission]:
         if not self._is_leaving:
             self._claims.ask(n, is_idle=is_idle)
-        return self._admitted(self._claims.collect(None if is_idle else QUICK_CLAIM_S))
+        claimed = self._claims.collect(None if is_idle else QUICK_CLAIM_S)
+        pause_s = 0.1
+        while is_idle and self._claims.claim_id is not None and not self.is_interrupted():
+            time.sleep(pause_s)  # the database is away: what it may have leased to us is ours
+            pause_s = min(5.0, pause_s * 2)
+            self._claims.ask(n, is_idle=True)
+            claimed = self._claims.collect(None)
+        return self._admitted(claimed)
 
     def _admitted(self, claimed: list[Admission]) -> list[Admission]:
         self._live.update({trial.number: trial for trial, _ in claimed})

@@ -39,8 +39,16 @@ class HandBack:
     checkpoint: Mapping[str, Any] | None = None
 
 
-def hand_back(database: Database, uuid: str, lanes: Sequence[HandBack]) -> list[int]:
+def hand_back(
+    database: Database, uuid: str, lanes: Sequence[HandBack], claim_id: str | None = None
+) -> list[int]:
     """Put trials back to WAITING; it costs them no attempt. Lanes already fenced are ignored.
+
+    Args:
+        database: Where the study lives.
+        uuid: The study.
+        lanes: What leaves.
+        claim_id: A claim whose answer was lost: what it may have leased goes back too.
 
     Returns:
         The numbers of the trials whose checkpoint is recorded now. One of epochs that are not
@@ -48,8 +56,16 @@ def hand_back(database: Database, uuid: str, lanes: Sequence[HandBack]) -> list[
     """
     with database.write() as tx:
         study = studies.lock_by_uuid(tx, uuid)
-        if study is None or not lanes:
+        if study is None or not (lanes or claim_id):
             return []
+        of_claim = attempts.of_claim(tx, study.study_id, claim_id) if claim_id else []
+        held = {lane.token for lane in lanes}
+        unheard = [
+            HandBack(attempt.trial_number, attempt.token, attempt.device_seconds)
+            for attempt in of_claim
+            if attempt.token not in held
+        ]
+        lanes = [*lanes, *unheard]
         known = attempts.by_tokens(tx, study.study_id, [lane.token for lane in lanes])
         live = {
             known[lane.token].trial_id: lane

@@ -72,6 +72,38 @@ class Programs:
     parts: tuple[str, ...] = ()
 
 
+class Power:
+    """The switch of a guarded server."""
+
+    def __init__(self, guardian: subprocess.Popen[str], is_ready: Callable[[], bool]) -> None:
+        self._guardian, self._is_ready = guardian, is_ready
+
+    def cut(self) -> None:
+        """End the server at once; what it has written stays."""
+        self._say("kill")
+
+    def restore(self) -> None:
+        """Start it again and wait until it answers.
+
+        Raises:
+            NoServerError: It does not.
+        """
+        self._say("start")
+        deadline = time.monotonic() + START_S
+        while not self._is_ready():
+            if time.monotonic() > deadline:
+                raise NoServerError("it does not come back")
+            time.sleep(0.02)
+
+    def _say(self, word: str) -> None:
+        assert self._guardian.stdin is not None
+        assert self._guardian.stdout is not None
+        self._guardian.stdin.write(word + "\n")
+        self._guardian.stdin.flush()
+        if self._guardian.stdout.readline().strip() != "done":
+            raise NoServerError(f"its guardian did not {word} it")
+
+
 @contextmanager
 def guarded(
     folder: Path,
@@ -80,7 +112,7 @@ def guarded(
     *,
     programs: Programs,
     user: str | None = None,
-) -> Iterator[None]:
+) -> Iterator[Power]:
     """Run the last of ``commands`` as a server, after the others, while the block lasts.
 
     Args:
@@ -124,7 +156,7 @@ def guarded(
                 detail = log.read_text(errors="replace")[-2000:] if log.exists() else ""
                 raise NoServerError(f"{programs.server} does not answer: {detail}")
             time.sleep(0.02)
-        yield
+        yield Power(guardian, is_ready)
     finally:
         guardian.stdin.close()
         guardian.stdout.close()

@@ -1,9 +1,10 @@
 """Own one server for as long as the test process that asked for it lives.
 
 Run as a script with the standard library alone. The order comes as one line of JSON on standard
-input; the word ``serving`` or an error goes to standard output. When standard input closes, or
-the parent is gone (killed, too), the server is stopped and its folder removed: a killed test run
-leaves neither process nor file.
+input; the word ``serving`` or an error goes to standard output. Then the line ``kill`` ends the
+server at once and ``start`` starts it again on what it left; ``done`` answers both. When standard
+input closes, or the parent is gone (killed, too), the server is stopped and its folder removed: a
+killed test run leaves neither process nor file.
 """
 
 import ctypes
@@ -60,8 +61,8 @@ def die_with(parent: int) -> Callable[[], None]:
     return prepare
 
 
-def start(order: dict[str, Any]) -> subprocess.Popen[bytes]:
-    """Prepare the folder as ordered and return the running server."""
+def prepare(order: dict[str, Any]) -> Callable[[], subprocess.Popen[bytes]]:
+    """Prepare the folder as ordered and return what starts the server."""
     folder, user = Path(order["folder"]), order["user"]
     folder.mkdir(mode=0o700)
     give_to(user, folder)
@@ -88,14 +89,29 @@ def start(order: dict[str, Any]) -> subprocess.Popen[bytes]:
                 stderr=log,
                 **identity(user),
             )
-        return subprocess.Popen(
-            commands[-1],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            preexec_fn=die_with(os.getpid()),
-            **identity(user),
-        )
+
+    def start() -> subprocess.Popen[bytes]:
+        with (folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                commands[-1],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=die_with(os.getpid()),
+                **identity(user),
+            )
+
+    return start
+
+
+def kill(server: subprocess.Popen[bytes]) -> None:
+    """End the server as a power cut would."""
+    server.send_signal(signal.SIGQUIT)  # PostgreSQL's immediate shutdown; its children go, too
+    try:
+        server.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def main() -> int:
@@ -115,16 +131,28 @@ def main() -> int:
     server: subprocess.Popen[bytes] | None = None
     try:
         try:
-            server = start(order)
+            start = prepare(order)
+            server = start()
         except (OSError, subprocess.SubprocessError) as error:
             log = folder / "log"
             detail = log.read_text(errors="replace")[-2000:] if log.exists() else ""
             print(f"{error}\n{detail}".replace("\n", " | "), flush=True)
             return 1
         print("serving", flush=True)
-        while not leaving and server.poll() is None and os.getppid() == parent:
-            if select.select([sys.stdin], [], [], POLL_S)[0]:
-                break  # end of file: nothing is ever sent after the order
+        is_down = False  # because it should be
+        while not leaving and os.getppid() == parent and (is_down or server.poll() is None):
+            if not select.select([sys.stdin], [], [], POLL_S)[0]:
+                continue
+            word = sys.stdin.readline().strip()
+            if word == "kill" and not is_down:
+                kill(server)
+                is_down = True
+            elif word == "start" and is_down:
+                server = start()
+                is_down = False
+            else:
+                break  # end of file
+            print("done", flush=True)
         return 0
     finally:
         if server is not None and server.poll() is None:

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL, make_url
 
 from tests.services.guarded import (
     NoServerError,
+    Power,
     Programs,
     guarded,
     new_folder,
@@ -115,6 +116,13 @@ def postgres_server(configured_url: str | None) -> Iterator[PostgresServer]:
 @contextmanager
 def own_postgres() -> Iterator[PostgresServer]:
     """Start a PostgreSQL in a folder of its own, on a Unix socket there, and nowhere else."""
+    with mortal_postgres() as (server, _), server.tidied():
+        yield server
+
+
+@contextmanager
+def mortal_postgres() -> Iterator[tuple[PostgresServer, Power]]:
+    """Start the same with its switch; its databases end with it."""
     folder = new_folder("pg")
     settings = {
         "listen_addresses": "",
@@ -146,17 +154,14 @@ def own_postgres() -> Iterator[PostgresServer]:
             *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
         ],
     ]
-    with (
-        guarded(
-            folder,
-            commands,
-            server.is_ready,
-            programs=postgres_programs(),
-            user=unprivileged_user(),
-        ),
-        server.tidied(),
-    ):
-        yield server
+    with guarded(
+        folder,
+        commands,
+        server.is_ready,
+        programs=postgres_programs(),
+        user=unprivileged_user(),
+    ) as power:
+        yield server, power
 
 
 def postgres_programs() -> Programs:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import redis
 
-from tests.services.guarded import NoServerError, Programs, guarded, new_folder
+from tests.services.guarded import NoServerError, Power, Programs, guarded, new_folder
 from tests.services.sockets import free_port
 
 PASSWORD = "redis-of-the-tests"
@@ -57,6 +57,13 @@ def redis_program() -> Path:
 @contextmanager
 def own_redis() -> Iterator[RedisServer]:
     """Start a Redis in a folder of its own for as long as the block lasts."""
+    with mortal_redis(keeps=False) as (server, _):
+        yield server
+
+
+@contextmanager
+def mortal_redis(*, keeps: bool) -> Iterator[tuple[RedisServer, Power]]:
+    """Start a Redis with its switch; ``keeps`` says whether a restart finds its data again."""
     program, folder = redis_program(), new_folder("rd")
     port = free_port()
     server = RedisServer(
@@ -67,8 +74,8 @@ def own_redis() -> Iterator[RedisServer]:
         str(program),
         *("--port", str(port), "--bind", "127.0.0.1", "--requirepass", PASSWORD),
         *("--unixsocket", f"{folder}/redis.sock", "--dir", str(folder)),
-        *("--save", "", "--appendonly", "no"),
+        *("--save", "", "--appendonly", "yes" if keeps else "no", "--appendfsync", "always"),
     ]
     programs = Programs(program.parent, ".", program.name)
-    with guarded(folder, [command], server.is_ready, programs=programs):
-        yield server
+    with guarded(folder, [command], server.is_ready, programs=programs) as power:
+        yield server, power
