@@ -6,18 +6,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from sqlalchemy import update
 
+from hpsearch.api.lifespan import lifespan_of
 from hpsearch.api.webhook import Webhook, WebhookThread
 from hpsearch.settings import Settings
 from hpsearch.storage import tables
 from hpsearch.storage.database import Database, now
 from hpsearch.studies.control import cancel, resume, stop
 from hpsearch.studies.notices import MAX_TRIES, News, Outcome, tell_one
+from tests.services.in_process import served
 from tests.studies import opened, stored
 
 SECRET = "T0-not-for-logs"
@@ -107,6 +111,22 @@ def test_a_study_that_ends_is_told_once_with_its_results(
     assert body["study"]["best_trials"][0]["values"] == {"val_accuracy": 0.75}
     assert headers["X-Hpsearch-Delivery"] == body["delivery"]
     assert SECRET not in "".join(capsys.readouterr())
+
+
+def test_the_server_tells_by_itself(sqlite_url: str, tmp_path: Path, receiver: Receiver) -> None:
+    url = SecretStr(receiver.url)
+    with served(sqlite_url, tmp_path / "data", webhook_url=url) as http:
+        stored(http.database)
+        cancel(http.database, "study")
+
+        async def live() -> None:
+            async with lifespan_of(http.app.state.services)(http.app):
+                with anyio.fail_after(30):
+                    while not receiver.got:
+                        await anyio.sleep(0.05)
+
+        anyio.run(live)
+    assert [body["study"]["name"] for _, _, body in receiver.got] == ["study"]
 
 
 def test_each_end_of_a_study_is_told(database: Database) -> None:
