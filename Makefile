@@ -10,12 +10,13 @@ TEST_INSTALLED := $(VENV)/.installed-test
 EXAMPLE ?= examples/digits-mlp.yaml
 PYTEST_ARGS ?=
 
-.PHONY: help install install-test run up test lint lock docs clean
+.PHONY: help install install-test run up test chaos lint lock docs clean
 
 help:
 	@echo "make run      install if needed, then search on handwritten digits"
 	@echo "make up       install if needed, then run the service until Ctrl-C"
 	@echo "make test     install if needed, then run every test"
+	@echo "make chaos    kill and restart everything 200 times; KILLS=50 for a shorter one"
 	@echo "make lint     format, lint, types and the layers of the code"
 	@echo "make install  .venv with the pinned dependencies and .venv/bin/hpsearch"
 	@echo "make lock     write the lock files from what .venv holds"
@@ -34,6 +35,11 @@ run: $(INSTALLED)
 
 test: $(TEST_INSTALLED)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# the long form of tests/chaos, about ten minutes on two cores; a failure prints its seed
+KILLS ?= 200
+chaos: $(TEST_INSTALLED)
+	$(BIN)/python -m pytest tests/chaos --kills $(KILLS) -o timeout=3600 $(PYTEST_ARGS)
 
 lint: $(TEST_INSTALLED)
 	$(BIN)/ruff format --check .
