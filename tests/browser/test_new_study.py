@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -30,7 +31,7 @@ limits: {max_trials: 60, max_concurrent_trials: 4}
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    values = {"data_dir": tmp_path / "data", "port": 0, "devices": "cpu:1"}
+    values: dict[str, Any] = {"data_dir": tmp_path / "data", "port": 0, "devices": "cpu:1"}
     settings = Settings(_env_file=None, token=SecretStr(TOKEN), **values)
     with Stack(settings) as stack:
         stack.wait_ready(120)
