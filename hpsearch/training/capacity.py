@@ -24,6 +24,12 @@ _GPU_PARAMETERS = ((120_000, 128), (600_000, 64), (10_000_000, 16))
 _GPU_WIDE = 4
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out; the CPU allocator has no class of its own."""
+    is_of_class = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return is_of_class or "not enough memory" in str(error)
+
+
 def free_bytes(device: torch.device) -> float:
     """Return the memory of the device that nobody uses now."""
     if device.type == "cuda":

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from hpsearch.logs import get_logger
-from hpsearch.training.capacity import free_bytes
+from hpsearch.training.capacity import free_bytes, is_out_of_memory
 from hpsearch.training.lane import Lane
 from hpsearch.training.pack import Pack
 from hpsearch.training.packing import optimizer_of
@@ -188,8 +188,13 @@ def _measured(pack: Pack, step_s: float, budget_s: float, poll: Callable[[], Non
         if len(seen) > 1 and (is_late or _n_steps([*seen, n], step_s, budget_s / 2) < 1):
             break
         poll()
-        _fill(trial, first, n)
-        trial.try_out(n, 1)
+        try:
+            _fill(trial, first, n)
+            trial.try_out(n, 1)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error) or not seen:
+                raise
+            break
         seen.append(n)
     n_steps = max(1, _n_steps(seen, step_s, deadline - time.monotonic()))
     fastest = dict.fromkeys(seen, math.inf)

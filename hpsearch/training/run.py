@@ -11,7 +11,7 @@ from hpsearch.errors import BrokenInvariant
 from hpsearch.logs import get_logger
 from hpsearch.spec.sections import EarlyStopping
 from hpsearch.spec.states import FailureKind
-from hpsearch.training.capacity import Lanes, most_lanes, pack_lanes
+from hpsearch.training.capacity import Lanes, is_out_of_memory, most_lanes, pack_lanes
 from hpsearch.training.lane import Lane
 from hpsearch.training.lanes import (
     Boundary,
@@ -119,10 +119,8 @@ class Run:
             self._epoch(pack, started)
             if self._setup.lanes == "auto" and len(playing) > 1 and pack.lanes:
                 self._plan(pack, time.monotonic() - started)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            self._halve(pack, error)
-        except RuntimeError as error:
-            if "not enough memory" not in str(error):  # the CPU allocator has no class of its own
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
                 raise
             self._halve(pack, error)
         finally:

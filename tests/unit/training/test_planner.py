@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from hpsearch.models.mlp import Mlp
 from hpsearch.training import planner as planner_module
@@ -138,6 +139,26 @@ def test_memory_bounds_what_is_tried(
     monkeypatch.setattr(planner_module, "free_bytes", lambda _: 2 * 5 * n_bytes)
     play(engine(Planner()), [trial(epochs=3) for _ in range(4)])
     assert max(seen) == 4
+
+
+def test_running_out_of_memory_while_trying_out_costs_nobody_anything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = Pack.try_out
+
+    def try_out(pack: Pack, n_lanes: int, n_steps: int) -> float:
+        if n_lanes > 2:
+            raise torch.OutOfMemoryError("tried to allocate too much")
+        return whole(pack, n_lanes, n_steps)
+
+    monkeypatch.setattr(Pack, "try_out", try_out)
+    monkeypatch.setattr(planner_module, "_LEAST_STEPS", 0)
+    monkeypatch.setattr(planner_module, "MOST_SHARE", 1e6)
+    planner = Planner()
+    caller = play(engine(planner), [trial(epochs=3) for _ in range(4)])
+    assert all(end.failure is None for end in caller.ends.values())
+    (plan,) = [plan for plan in planner._plans.values() if plan is not None]
+    assert set(plan.rates) == {1, 2}
 
 
 def test_trying_out_real_packs_keeps_to_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,11 @@ def test_units_are_dead_that_say_the_same_of_every_example() -> None:
     shapes = model.shapes(2, 2)
     cpu = torch.device("cpu")
     network = model.network(shapes, n_rows=2, is_exact=True, device=cpu)
-    weights = [torch.randn(2, *shape).reshape(2, shape[0], -1) for shape in shapes.values()]
+    generator = torch.Generator().manual_seed(4)
+    weights = [
+        torch.randn(2, *shape, generator=generator).reshape(2, shape[0], -1)
+        for shape in shapes.values()
+    ]
     weights[1][0, :2] = -1e6  # the first two units of the first lane never fire
     weights[2][1] = 0.0  # all of the second lane's second layer puts out its bias
     watch = Watch(network)
