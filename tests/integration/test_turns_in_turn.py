@@ -15,6 +15,7 @@ from hpsearch.studies.change import change_study
 from hpsearch.studies.read import get_study, get_trial, list_trials, study_epochs
 from hpsearch.studies.recover import worker_lost
 from hpsearch.studies.stop_trial import stop_trial
+from hpsearch.training.lanes import LaneSpec
 from hpsearch.turn import TurnRunner
 from tests.studies import opened, stored
 
@@ -231,3 +232,29 @@ def test_a_lowered_limit_on_concurrent_trials_holds_from_the_next_epoch_on(
     make_runner().run(None, look)
 
     assert max(seen) == 1
+
+
+def test_a_trial_that_kills_its_trainer_fails_alone_and_the_others_complete(
+    database: Database, make_runner: Callable[..., TurnRunner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deadly(number: int, *rest: Any) -> LaneSpec:
+        if number == 2:
+            raise KilledError
+        return LaneSpec(number, *rest)
+
+    monkeypatch.setattr("hpsearch.session.run.LaneSpec", deadly)
+    limits = {"max_trials": 6, "max_attempts": 2}
+    stored(database, **{**STUDY, "limits": limits, "execution": {"lanes": 4}})
+
+    for turn in range(12):
+        try:
+            make_runner(worker=f"worker-{turn}").run(None, never)
+        except KilledError:
+            worker_lost(database, f"worker-{turn}")
+
+    study = get_study(database, "study")
+    assert (study.state, study.counts.complete) == (StudyState.COMPLETED, 5)
+    poison = get_trial(database, "study", 2)
+    assert poison.failure is not None
+    assert poison.failure.kind == "worker_lost"
+    assert [a.state for a in poison.attempts] == [AttemptState.LOST] * 4  # of 4, 2, 1, 1
