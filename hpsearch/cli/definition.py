@@ -155,7 +155,13 @@ def _check(draft: "Draft") -> "Validation":
 def _check_here(draft: "Draft") -> "Validation":
     from hpsearch.catalog import installed_catalog
     from hpsearch.client.client import Validation
+    from hpsearch.errors import InvalidDefinition
     from hpsearch.spec.definition import parse_definition
 
-    definition = parse_definition(draft.document, installed_catalog(), draft.lines)
+    try:
+        definition = parse_definition(draft.document, installed_catalog(), draft.lines)
+    except InvalidDefinition as error:
+        if any(item.loc == ("dataset", "name") for item in error.errors):
+            error.add_note("(uploaded data sets are known to a running server alone)")
+        raise
     return Validation(definition.document, definition.space.size(), definition.warnings)

@@ -218,8 +218,9 @@ def _repetition(database: Database, name: str, upload: Upload) -> DatasetView | 
         return None
     came = (upload.sha256, upload.media_type, upload.target, upload.task)
     if came != (record.sha256, record.media_type, record.asked_target, record.asked_task):
-        same = "asked for differently" if upload.sha256 == record.sha256 else "with other data"
-        raise DatasetTaken(name, same)
+        is_same_file = upload.sha256 == record.sha256
+        why = "of this file with another target or task" if is_same_file else "with other data"
+        raise DatasetTaken(name, why)
     return _view(record, users)
 
 

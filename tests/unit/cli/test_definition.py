@@ -215,3 +215,14 @@ def test_the_schema_needs_no_server(shell: Shell) -> None:
 
 def test_init_where_nothing_can_be_written_exits_2(shell: Shell, tmp_path: Path) -> None:
     assert shell("init", tmp_path / "no" / "folder.yaml").code == 2
+
+
+def test_an_unknown_data_set_may_be_known_to_a_server(shell: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "name: x\ndataset: {name: housing}\nmodel: {family: mlp}\noptimizer: {name: sgd}\n"
+        "limits: {max_trials: 1}\n"
+    )
+    done = shell("validate", path)
+    assert done.code == 2
+    assert "running server" in done.err
