@@ -217,7 +217,9 @@ class Dataset(TypedDict):
     n_examples: Annotated[int | None, Field(description="without a test split of its own")]
     has_test_split: bool
     description: str
-    columns: Annotated[list[dict[str, Any]], Field(description="as they were understood")]
+    columns: Annotated[
+        list[dict[str, Any]], Field(description="as they were understood; empty in lists")
+    ]
     warnings: list[str]
     media_type: str | None
     sha256: Annotated[str | None, Field(description="of the file as it came")]

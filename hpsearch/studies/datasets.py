@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -171,22 +171,26 @@ def get_dataset(database: Database, name: str) -> DatasetView:
 def list_datasets(
     database: Database, *, limit: int = 100, after: str | None = None
 ) -> tuple[list[DatasetView], str | None]:
-    """Return a page of data sets by name, and the last name if there are more.
+    """Return a page of data sets by name, without columns, and the last name if there are more.
 
     Args:
         database: Where uploads are.
         limit: Most data sets returned.
         after: The last name of the page before.
     """
+    built_in = installed_catalog().datasets
     with database.read() as tx:
-        found = {
-            record.name: _view(record, datasets.users_of(tx, record.name, MAX_USERS_SHOWN))
-            for record in datasets.list_datasets(tx)
-        }
-    found |= {name: _built_in(info) for name, info in installed_catalog().datasets.items()}
-    names = sorted(name for name in found if after is None or name > after)
-    page = names[:limit]
-    return [found[name] for name in page], (page[-1] if len(names) > limit else None)
+        uploaded = {record.name: record for record in datasets.list_datasets(tx)}
+        names = sorted(n for n in {*uploaded, *built_in} if after is None or n > after)
+        page = [
+            _built_in(built_in[name])
+            if name in built_in
+            else replace(
+                _view(uploaded[name], datasets.users_of(tx, name, MAX_USERS_SHOWN)), columns=()
+            )
+            for name in names[:limit]
+        ]
+    return page, (page[-1].name if len(names) > limit else None)
 
 
 def delete_dataset(database: Database, artifacts_dir: Path, name: str) -> None:

@@ -80,6 +80,7 @@ def test_a_table_is_understood_shown_and_listed(http: Http) -> None:
         "housing",
         "mnist",
     ]
+    assert listed["datasets"][2] == {**made, "columns": []}
     (folder,) = left_over(http)
     assert np.load(folder / "x_train.npy").tolist() == [
         [1, 0, 1, 0],
