@@ -10,7 +10,7 @@ TEST_INSTALLED := $(VENV)/.installed-test
 EXAMPLE ?= examples/digits-mlp.yaml
 PYTEST_ARGS ?=
 
-.PHONY: help install install-test run up test chaos lint lock docs clean
+.PHONY: help install install-test run up test chaos lint lock docs screenshots clean
 
 help:
 	@echo "make run      install if needed, then search on handwritten digits"
@@ -21,6 +21,7 @@ help:
 	@echo "make install  .venv with the pinned dependencies and .venv/bin/hpsearch"
 	@echo "make lock     write the lock files from what .venv holds"
 	@echo "make docs     write the generated pages of docs/reference"
+	@echo "make screenshots  take the pictures of docs/screenshots (needs Chromium)"
 	@echo "make clean    remove .venv and caches (never studies)"
 
 install: $(INSTALLED)
@@ -54,6 +55,9 @@ lock: $(TEST_INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/python tools/settings_reference.py
 	$(BIN)/python tools/search_reference.py
+
+screenshots: $(TEST_INSTALLED)
+	$(BIN)/python tools/screenshots.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

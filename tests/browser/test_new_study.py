@@ -1,5 +1,6 @@
 """A study from the editor to its end, on a whole service with real workers."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,15 @@ def test_a_study_is_written_watched_paused_and_resumed(stack: Stack, open_page: 
     expect(page.locator("[data-count-running]")).to_have_text("0", timeout=60_000)
     page.get_by_role("button", name="Resume").click()
     expect(page.locator("[data-state]")).to_have_text("ACTIVE")
+    expect(page.locator("[data-best] a")).to_have_text(re.compile("Trial"), timeout=60_000)
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel the study").click()
     expect(page.locator("[data-state]")).to_have_text("CANCELLED")
+    page.locator("[data-best] a").click()
+    expect(page.get_by_role("heading", name="Confusion on the test split")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Model, safetensors").click()
+    assert download.value.path().stat().st_size > 1_000
 
 
 def test_the_editor_names_mistakes_by_their_lines(server: LiveServer, open_page: OpenPage) -> None:

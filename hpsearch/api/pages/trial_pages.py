@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from hpsearch.api.pages.render import render_page
@@ -109,7 +109,6 @@ def trials_page(
 def trial_page(
     services: ServicesOf,
     identity: IdentityOf,
-    request: Request,
     name: StudyName,
     number: TrialNumber,
 ) -> Response:
@@ -124,7 +123,6 @@ def trial_page(
             study.counts.pruned, study.counts.fail,
         )
     )  # fmt: skip
-    has_models = any(getattr(route, "path", "").endswith("/model") for route in request.app.routes)
     planned = last_epoch(study.definition)
     if trial.config is not None:
         planned = int(trial.config["training"]["epochs"])
@@ -134,7 +132,7 @@ def trial_page(
         "can_write": identity.scope != "read",
         "objectives": objective_metrics(study),
         "config": None if trial.config is None else dump_yaml(trial.config),
-        "downloads": DOWNLOADS if has_models and trial.values else (),
+        "downloads": DOWNLOADS if trial.values else (),
         "planned": planned,
         "n_trials": n_trials,
         "is_best": number in {best.number for best in study.best_trials},

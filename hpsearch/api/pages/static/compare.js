@@ -6,6 +6,7 @@ export function drawCharts(descriptions, { lastX = 1 } = {}) {
   const holder = document.getElementById("charts");
   return descriptions.map(({ title, direction, x, series }) => {
     const figure = document.createElement("section");
+    if (!holder.closest(".card")) figure.className = "card";
     const head = document.createElement("h3");
     head.textContent = title;
     const keys = document.createElement("div");
