@@ -31,7 +31,7 @@ def numbers(table: TrialTable) -> list[int]:
 def test_the_best_come_first_and_those_without_a_value_last(table_of: Database) -> None:
     table = trial_table(table_of, "study")
     assert numbers(table) == [5, 2, 7, 4, 1, 6, 3, 0, 8, 9]
-    assert (table.total, table.of, table.n_pages, table.best) == (10, 10, 1, {5})
+    assert (table.total, table.of, table.n_pages, table.best) == (10, 10, 1, frozenset({5}))
     assert numbers(trial_table(table_of, "study", is_descending=True))[:3] == [0, 3, 6]
 
 
