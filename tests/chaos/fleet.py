@@ -194,10 +194,12 @@ class Chaos:
                     process.send(signal.SIGCONT)
 
     def _send(self, number: signal.Signals, *modules: str) -> LinuxProcess | None:
-        found = self.fleet.find(*modules)
-        if not found:
-            self.journal[-1] += " (none there)"
-            return None
+        until = time.monotonic() + 30
+        while not (found := self.fleet.find(*modules)):
+            if time.monotonic() > until:
+                self.journal[-1] += " (none there)"
+                return None
+            self._wait(0.05)
         chosen = self.rng.choice(found)
         with contextlib.suppress(ProcessLookupError):
             chosen.send(number)
