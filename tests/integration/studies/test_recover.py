@@ -1,4 +1,5 @@
 from dataclasses import replace
+from uuid import uuid4
 
 from hpsearch.spec.states import AttemptState, FailureKind, StudyState, TrialState
 from hpsearch.storage.database import Database
@@ -141,3 +142,18 @@ def test_the_janitor_ends_a_study_whose_time_is_over_without_anyone_asking(
 
     study = get_study(database, "study")
     assert (study.state, study.state_reason) == (StudyState.COMPLETED, "TIMEOUT")
+
+
+def test_a_claim_whose_answer_was_lost_goes_back_without_a_loss(database: Database) -> None:
+    hand = stored(database)
+    other = hand.claim(1)[0]
+    unheard = hand.claim(2, claim_id := str(uuid4()))
+
+    assert hand_back(database, hand.uuid, [], claim_id) == []
+
+    for trial in unheard:
+        view = get_trial(database, "study", trial.number)
+        assert view.state is TrialState.WAITING
+        assert [attempt.state for attempt in view.attempts] == [AttemptState.PREEMPTED]
+        assert hand.epoch(trial, 1).verdict is Verdict.FENCED
+    assert get_trial(database, "study", other.number).state is TrialState.RUNNING
