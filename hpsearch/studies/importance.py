@@ -3,13 +3,13 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import optuna
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.importance._base import BaseImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.errors import ServiceDown
@@ -18,6 +18,9 @@ from hpsearch.spec.sections import Direction
 from hpsearch.storage import studies
 from hpsearch.storage.database import Database
 from hpsearch.storage.history import History
+
+if TYPE_CHECKING:
+    from optuna.importance._base import BaseImportanceEvaluator
 
 MIN_TRIALS = 4  # fewer say nothing about any parameter
 FANOVA_LIMIT_S = 60.0
@@ -79,18 +82,38 @@ def importance(
                 note = "parameters that only some trials have are left out"
         else:
             direction = Direction(objective["direction"])
+            with _without_sklearn():
+                from optuna.importance import PedAnovaImportanceEvaluator
             shares = evaluate(complete, direction, PedAnovaImportanceEvaluator())
     return Importance(objective["metric"], evaluator, len(complete), shares, note)
 
 
 def evaluate(
-    trials: list[FrozenTrial], direction: Direction, evaluator: BaseImportanceEvaluator
+    trials: list[FrozenTrial], direction: Direction, evaluator: "BaseImportanceEvaluator"
 ) -> dict[str, float]:
     """Return Optuna's importances of complete trials, largest first."""
+    with _without_sklearn():
+        from optuna.importance import get_param_importances
     storage = OverlayStorage([direction], trials, ())
     study = optuna.load_study(study_name=STUDY_NAME, storage=storage)
     first = None if len(trials[0].values) == 1 else _first_value
     return get_param_importances(study, evaluator=evaluator, target=first)
+
+
+@contextmanager
+def _without_sklearn() -> Iterator[None]:
+    """Have the imports in the block go without scikit-learn, which only fANOVA needs.
+
+    It would cost the API process 100 MB; where it is loaded already, it stays.
+    """
+    is_loaded = "sklearn" in sys.modules
+    if not is_loaded:
+        sys.modules["sklearn"] = None  # type: ignore[assignment]  # means: cannot be imported
+    try:
+        yield
+    finally:
+        if not is_loaded:
+            del sys.modules["sklearn"]
 
 
 def _first_value(trial: FrozenTrial) -> float:
