@@ -135,6 +135,9 @@ class Checkpoints:
         for path in self._folder(number).glob("attempt-*.safetensors"):
             if keep is None or path != self._root / keep:
                 path.unlink(missing_ok=True)
+        if keep is None:  # half files of trainers that were killed
+            for path in self._folder(number).glob(".*"):
+                path.unlink(missing_ok=True)
 
     def _folder(self, number: int) -> Path:
         return self._root / self._uuid / str(number)

@@ -112,6 +112,8 @@ def test_a_trainer_killed_in_a_window_costs_no_trial(
         uuid = _uuid(scene.database)
         path = scene.folder / "artifacts" / uuid / str(number) / "model.safetensors"
         assert load_state(path) is not None, f"the model of trial {number}"
+    if window is Window.FILE_UNFINISHED:
+        assert [p for p in (scene.folder / "artifacts").rglob(".*") if p.is_file()] == []
 
 
 @pytest.mark.parametrize("window", [*CLAIM, *REPORT, *HAND_BACK[1:]])
