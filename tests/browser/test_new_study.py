@@ -26,7 +26,7 @@ model: {family: mlp, hidden_units: {choices: [16, 32, 64]}}
 optimizer: {name: adam, learning_rate: {low: 1e-4, high: 1e-2, log: true}}
 training: {epochs: 40, batch_size: 32}
 sampler: {name: random}
-limits: {max_trials: 60, max_concurrent_trials: 4}
+limits: {max_trials: 5000, max_concurrent_trials: 4}
 """
 
 
