@@ -228,9 +228,9 @@ def test_a_name_no_study_has_is_not_found(shared: Http, name: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PATCH", "/v1/studies/x", {"GET", "HEAD", "DELETE"}),
+        ("PUT", "/v1/studies/x", {"GET", "HEAD", "DELETE", "PATCH"}),
         ("PUT", "/v1/studies", {"GET", "HEAD", "POST"}),
-        ("POST", "/v1/studies/x:explode", {"GET", "HEAD", "DELETE"}),
+        ("POST", "/v1/studies/x:explode", {"GET", "HEAD", "DELETE", "PATCH"}),
         ("DELETE", "/healthz", {"GET", "HEAD"}),
         ("BREW", "/v1/schema", {"GET", "HEAD"}),
         ("POST", "/dashboard/", {"GET", "HEAD"}),

@@ -1,6 +1,7 @@
 """Trials and epochs over HTTP."""
 
 import math
+import re
 
 import pytest
 from pydantic import TypeAdapter
@@ -137,18 +138,26 @@ def test_a_number_nobody_has_is_not_found(http: Http, hand: Hand, path: str) -> 
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
 
 
-def test_the_page_of_a_study_shows_its_trials(http: Http, hand: Hand) -> None:
+def test_the_page_of_a_study_shows_its_best_trial(http: Http, hand: Hand) -> None:
     page = http.get("/studies/study").text
-    assert "Best trial: 1" in page
-    assert "<b>0.9</b>" in page
-    assert "diverged: the loss is inf" in page
-    assert "<polyline" in page
+    assert "/studies/study/trials/1" in page
+    assert ">0.9<" in page
 
 
-def test_the_page_shows_other_orders_and_pages(http: Http, hand: Hand) -> None:
-    page = http.get("/studies/study?order_by=-number&limit=2").text
-    assert "newest first</b>" in page
-    assert "More trials" in page
+def test_the_table_of_trials_sorts_by_value_and_by_number(http: Http, hand: Hand) -> None:
+    def numbers(sort: str) -> list[str]:
+        page = http.get(f"/studies/study/trials?sort={sort}").text
+        return list(dict.fromkeys(re.findall(r'href="/studies/study/trials/(\d+)"', page)))
+
+    assert numbers("value")[0] == "1"
+    assert numbers("number") == ["0", "1", "2", "3", "4"]
+    assert numbers("number&desc=true") == ["4", "3", "2", "1", "0"]
+
+
+def test_the_page_of_a_failed_trial_says_why(http: Http, hand: Hand) -> None:
+    (failed,) = http.get("/v1/studies/study/trials?state=FAIL").json()["trials"]
+    page = http.get(f"/studies/study/trials/{failed['number']}").text
+    assert "the loss is inf" in page
 
 
 def test_the_dashboard_shows_the_study_and_changes_nothing(http: Http, hand: Hand) -> None:

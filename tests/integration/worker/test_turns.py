@@ -1,9 +1,10 @@
 """The runner that trainers really use, on a real database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from hpsearch.errors import ServiceDown
 from hpsearch.settings import Settings
@@ -12,6 +13,15 @@ from hpsearch.storage.database import Database
 from hpsearch.worker.runner import DEFAULT_RUNNER, find_factory
 
 NAME = "host-1-cpu0-abcd"
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    """A real runner settles its process, which here is everybody's."""
+    n_threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(n_threads)
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture
