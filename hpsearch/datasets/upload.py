@@ -1,7 +1,6 @@
 """Uploads by their media type."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from hpsearch.datasets.archive import read_archive
 from hpsearch.datasets.stored import Understood
@@ -12,8 +11,3 @@ NPZ = "application/x-npz"
 
 READERS: Mapping[str, Callable[..., Understood]] = {CSV: read_table, NPZ: read_archive}
 """``read(path, folder, target=, task=, max_bytes=)`` for each type that may be uploaded."""
-
-
-def media_type_of(path: Path) -> str | None:
-    """Return the media type a file's name stands for, or None."""
-    return {".csv": CSV, ".npz": NPZ}.get(path.suffix.lower())

@@ -536,12 +536,6 @@ def delete_system_attrs(tx: Transaction, trial_id: int, is_future: Callable[[str
         tx.execute(delete(optuna_system_attrs).where(*where))
 
 
-def optuna_value(value: float, kind: Any) -> float:
-    """Return an intermediate value as it was before Optuna's storage split it."""
-    restored: float = TrialIntermediateValueModel.stored_repr_to_intermediate_value(value, kind)
-    return restored
-
-
 def _record(row: Row[Any]) -> TrialRecord:
     fields = dict(row._mapping)
     state: OptunaState = fields.pop("state")

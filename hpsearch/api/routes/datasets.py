@@ -1,7 +1,6 @@
 """``/v1/datasets``: what can be trained on, and uploads of one's own."""
 
 import hashlib
-from email.message import Message
 from functools import partial
 from pathlib import Path as FilePath
 from typing import Annotated, Any
@@ -13,12 +12,13 @@ from pydantic import Field
 from starlette.status import HTTP_200_OK, HTTP_201_CREATED, HTTP_204_NO_CONTENT
 
 from hpsearch.api import shapes
+from hpsearch.api.bodies import checked_media_type
 from hpsearch.api.examples import DATASET, DATASET_BODY
 from hpsearch.api.params import NAME, PageOf, Parameters, Text
 from hpsearch.api.services import IdentityOf, Services, ServicesOf
 from hpsearch.api.wire import JsonResponse, plain
 from hpsearch.datasets.upload import READERS
-from hpsearch.errors import DatasetNotFound, FieldError, RequestInvalid, UnsupportedMediaType
+from hpsearch.errors import DatasetNotFound, FieldError, RequestInvalid
 from hpsearch.spec.sections import Task
 from hpsearch.spec.views import DatasetView
 from hpsearch.studies import datasets
@@ -99,7 +99,7 @@ async def put_dataset(
     cell is refused with its column and line. npz: `x, y`, or `x_train, y_train` and perhaps
     `x_test, y_test`; `x` is `[n, features]`, `[n, height, width]` or `[n, steps, features]`.
     """
-    media_type = _media_type(request)
+    media_type = checked_media_type(request, *READERS)
     datasets.check_name(name)
     with datasets.reception(services.artifacts_dir) as folder:
         path = folder / "upload"
@@ -157,20 +157,3 @@ async def _receive(request: Request, path: FilePath) -> tuple[str, int]:
                 await anyio.to_thread.run_sync(write)
         await anyio.to_thread.run_sync(write)
     return digest.hexdigest(), n_bytes
-
-
-def _media_type(request: Request) -> str:
-    header = Message()
-    header["content-type"] = request.headers.get("content-type", "")
-    media_type = header.get_content_type() if request.headers.get("content-type") else "nothing"
-    if media_type not in READERS:
-        raise UnsupportedMediaType(
-            f"send a data set as Content-Type {' or '.join(READERS)}, not {media_type[:100]}"
-        )
-    charset = str(header.get_param("charset") or "utf-8").lower()
-    if charset not in {"utf-8", "utf8", "us-ascii"}:
-        raise UnsupportedMediaType(f"send CSV in UTF-8, not {charset[:100]}")
-    encoding = request.headers.get("content-encoding", "identity").lower()
-    if encoding != "identity":
-        raise UnsupportedMediaType(f"send the body as it is, not in {encoding[:100]}")
-    return media_type
