@@ -119,6 +119,17 @@ def redis_url(redis_server: RedisServer) -> Iterator[str]:
     redis_server.flush()
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute as trainers do: bitwise equality holds in a single thread."""
+    import torch
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
 @pytest.fixture(scope="session")
 def mnist_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data sets folder with ``mnist/`` in it: the configured one, else a tiny likeness."""

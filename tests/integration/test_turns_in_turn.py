@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from hpsearch.spec.states import AttemptState, StudyState, TrialState
 from hpsearch.storage import studies, trials
@@ -34,12 +33,7 @@ class KilledError(BaseException):
     """Stands for SIGKILL: nothing of ours catches it."""
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # bitwise equality holds for single-threaded trainers
-    yield
-    torch.set_num_threads(n_threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
