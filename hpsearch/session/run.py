@@ -21,7 +21,7 @@ from hpsearch.storage.database import Database, now
 from hpsearch.storage.history import History
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.studies.claim import Claimant, ClaimedTrial
-from hpsearch.studies.next_study import has_suspects, next_study
+from hpsearch.studies.next_study import has_suspects, lead
 from hpsearch.studies.recover import HandBack, hand_back, renew_leases
 from hpsearch.studies.report import Decision, Ending, TrialReport, Verdict, report
 from hpsearch.training.lanes import (
@@ -42,6 +42,8 @@ STALLED_AFTER_S = 60.0  # no progress for this long in training: leases are no l
 LOADING_LIMIT_S = 600.0  # the same while data is loaded, code compiled, points sampled
 MAX_UNSENT_EPOCHS = 10_000  # kept while the database is away; then the training waits for it
 LAST_WORDS_S = 3.0  # a trainer that is told to leave has 7 s
+ASK_AGAIN_SHARE = 0.1  # of a slice: how often to look, once it is over, whether to leave
+LEAD_SHARE = 0.5  # of a slice: what a study is ahead when it leaves, and behind when it is next
 
 
 MAX_CLASSES_SHOWN = 100  # a larger confusion matrix is no picture any more
@@ -94,6 +96,7 @@ class Session:
         self._ended: set[int] = set()
         self._unsent: dict[int, TrialReport] = {}
         self._slice_ends = time.monotonic() + turn_s
+        self._ahead_since: float | None = None
         self._is_leaving = False
         self._progress_at = time.monotonic()
         self._stalls_after_s = LOADING_LIMIT_S
@@ -271,20 +274,31 @@ class Session:
         if not self._is_leaving:
             if time.monotonic() < self._slice_ends:
                 return False
-            self._slice_ends = time.monotonic() + self._turn_s
-            self._is_leaving = self._is_owed_less()
+            self._slice_ends = time.monotonic() + self._turn_s * ASK_AGAIN_SHARE
+            self._is_leaving = self._is_enough()
         return self._is_leaving and self._live.keys() <= self._advanced
 
-    def _is_owed_less(self) -> bool:
-        uuid = self._study.uuid
+    def _is_enough(self) -> bool:
+        """Return whether this study has had what it is owed, and half a slice on top.
+
+        Turns that end when the study is just ahead would let whoever came last be ahead by a
+        whole turn; so each is ahead by half a turn and behind by half a turn.
+        """
+        at, uuid = time.monotonic(), self._study.uuid
         try:
-            owed = next_study(self._database, self._claimant.device, mine=uuid)
-            if owed is not None and owed.uuid != uuid:
-                return True
+            ahead_s = lead(self._database, self._claimant.device, uuid)
             # suspects are for a worker that trains nothing else
-            return has_suspects(self._database, uuid)
+            if has_suspects(self._database, uuid):
+                return True
         except ServiceDown:
             return False
+        if ahead_s is None or ahead_s <= 0:
+            self._ahead_since = None
+            return False
+        if self._ahead_since is None:
+            self._ahead_since = at
+        # a device that is busy with other things than training must not keep others waiting
+        return max(ahead_s, at - self._ahead_since) >= LEAD_SHARE * self._turn_s
 
     def _claim(self, n: int, *, is_idle: bool) -> list[Admission]:
         if not self._is_leaving:

@@ -8,7 +8,7 @@ from hpsearch.storage.studies import StudyRecord
 from hpsearch.studies.settle import Claimable, claimable
 
 
-def next_study(database: Database, device: str, mine: str | None = None) -> StudyRecord | None:
+def next_study(database: Database, device: str) -> StudyRecord | None:
     """Return the study a worker owes most: first over owners, then over an owner's studies.
 
     Among those with claimable trials, the owner with the least device-seconds, and of their
@@ -17,15 +17,36 @@ def next_study(database: Database, device: str, mine: str | None = None) -> Stud
     Args:
         database: Where the studies live.
         device: ``cpu`` or ``cuda:0``: studies that ask for the other kind are passed over.
-        mine: The study the worker trains now: it could go on, whatever is left to claim.
     """
     with database.read() as tx:
-        owed = [
-            study
-            for study, room in open_studies(tx, runs_on(device))
-            if room.total > 0 or study.uuid == mine
-        ]
-        return most_owed(tx, owed)
+        return most_owed(tx, _claimable_on(tx, device))
+
+
+def lead(database: Database, device: str, uuid: str) -> float | None:
+    """Return by how many device-seconds a study is ahead of the one owed most beside it.
+
+    Negative while it is owed more itself; None if no other study has anything for this device.
+
+    Args:
+        database: Where the studies live.
+        device: ``cpu`` or ``cuda:0``: studies that ask for the other kind are passed over.
+        uuid: The study.
+    """
+    with database.read() as tx:
+        mine = studies.find_study(tx, uuid)
+        others = [study for study in _claimable_on(tx, device) if study.uuid != uuid]
+        other = most_owed(tx, others)
+        if mine is None or other is None:
+            return None
+        if mine.owner == other.owner:
+            weight: float = mine.definition["weight"]
+            return (mine.virtual_time - other.virtual_time) * weight
+        times = owners.virtual_times(tx)
+        return times.get(mine.owner, 0.0) - times.get(other.owner, 0.0)
+
+
+def _claimable_on(tx: Transaction, device: str) -> list[StudyRecord]:
+    return [study for study, room in open_studies(tx, runs_on(device)) if room.total > 0]
 
 
 def has_suspects(database: Database, uuid: str) -> bool:

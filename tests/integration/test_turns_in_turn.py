@@ -1,7 +1,9 @@
 """What lies between turns: checkpoints, states kept in memory, fair shares, trials told to end."""
 
 import itertools
+import random
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from hpsearch.studies.recover import worker_lost
 from hpsearch.studies.stop_trial import stop_trial
 from hpsearch.training.lanes import LaneSpec
 from hpsearch.turn import TurnRunner
-from tests.studies import opened, stored
+from tests.studies import opened, past_preflight, stored
 
 STUDY: dict[str, Any] = {
     "dataset": {"name": "digits", "train_fraction": 0.1},
@@ -161,18 +163,51 @@ def test_a_later_turn_of_the_same_trainer_reads_no_files(
     assert [view.epoch for view in study_epochs(database, "study")] == [*range(1, 13)] * 3
 
 
-def test_two_studies_share_a_worker_whatever_their_lanes(
-    database: Database, make_runner: Callable[..., TurnRunner]
+@dataclass
+class Clock:
+    """Time that passes by questions alone: what else the machine does makes no difference."""
+
+    now: float = 0.0
+    chance: random.Random = field(default_factory=lambda: random.Random(1))
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def question(self) -> bool:
+        self.now += self.chance.uniform(0.02, 0.1)
+        return False
+
+    @staticmethod
+    def sleep(_: float) -> None:
+        raise AssertionError("nothing is waited for")
+
+
+@pytest.mark.parametrize(
+    ("lanes", "weights"), [((1, 8), (1, 1)), ((8, 3), (1, 1)), ((1, 8), (1, 3))]
+)
+def test_two_studies_share_a_worker_by_weight_whatever_their_lanes(
+    database: Database,
+    make_runner: Callable[..., TurnRunner],
+    monkeypatch: pytest.MonkeyPatch,
+    lanes: tuple[int, int],
+    weights: tuple[int, int],
 ) -> None:
-    stored(database, "narrow", **{**ENDLESS, "execution": {"lanes": 1}})
-    stored(database, "wide", **{**ENDLESS, "execution": {"lanes": 8}, "limits": {"max_trials": 9}})
-    runner = make_runner(turn_s=0.2, checkpoint_s=60.0)
+    clock = Clock()
+    monkeypatch.setattr("hpsearch.session.run.time", clock)
+    monkeypatch.setattr("hpsearch.training.run.time", clock)
+    for name, n, weight in zip(("one", "other"), lanes, weights, strict=True):
+        limits = {"max_trials": 100}
+        changes = {**ENDLESS, "execution": {"lanes": n}, "limits": limits, "weight": weight}
+        stored(database, name, **changes)
+        past_preflight(database, name)
+    runner = make_runner(turn_s=2.0, checkpoint_s=60.0)
 
-    turns = [runner.run(None, never).study for _ in range(10)]
+    turns = [runner.run(None, clock.question).study for _ in range(10)]
 
-    spent = {name: get_study(database, name).usage.device_seconds for name in ("narrow", "wide")}
-    assert set(turns) == {"narrow", "wide"}
-    assert spent["narrow"] / sum(spent.values()) == pytest.approx(0.5, abs=0.06)
+    spent = [get_study(database, name).usage.device_seconds for name in ("one", "other")]
+    assert set(turns) == {"one", "other"}
+    fair = weights[0] / sum(weights)
+    assert spent[0] / sum(spent) == pytest.approx(fair, abs=0.03)
 
 
 def test_a_new_study_waits_one_turn_for_one_of_ten_thousand_trials(

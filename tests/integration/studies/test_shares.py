@@ -14,7 +14,7 @@ from hpsearch.studies.change import change_study
 from hpsearch.studies.control import pause, resume, stop
 from hpsearch.studies.create import create_study
 from hpsearch.studies.janitor import Janitor
-from hpsearch.studies.next_study import next_study
+from hpsearch.studies.next_study import lead, next_study
 from hpsearch.studies.recover import HandBack, hand_back
 from tests.studies import Hand, definition, epochs_of
 
@@ -33,6 +33,10 @@ class Workplace:
         create_study(
             self.database, definition(name, **{"limits": FOREVER, **changes}), owner=owner
         )
+
+    def uuid(self, name: str) -> str:
+        with self.database.read() as tx:
+            return studies.get_study(tx, name).uuid
 
     def turn(self, lanes: dict[str, int] | None = None, seconds: int = 60) -> str:
         """Take one turn in the study that is owed most; return its name."""
@@ -158,24 +162,23 @@ def test_a_study_nobody_can_train_holds_nobody_up(place: Workplace) -> None:
         assert owners.virtual_times(tx) == {"admin": 420}
 
 
-def test_the_study_in_training_stays_while_it_is_owed_most(place: Workplace) -> None:
-    place.study("mine", limits={"max_trials": 1})
+def test_a_lead_is_over_the_other_study_owed_most(place: Workplace) -> None:
+    place.study("mine", limits={"max_trials": 1}, weight=2)
     place.study("other")
-    with place.database.read() as tx:
-        uuid = studies.get_study(tx, "mine").uuid
-    place.turn()
-    Hand(place.database, uuid).claim(1)  # nothing left to claim
+    place.study("gpu", execution={"device": "cuda"})
+    place.study("theirs", owner="b")
+    uuid = place.uuid("mine")
 
-    nobody, i = next_study(place.database, "cpu"), next_study(place.database, "cpu", mine=uuid)
+    assert lead(place.database, "cpu", uuid) == 0.0
+    Hand(place.database, uuid).claim(1)  # nothing left to claim, but it could go on
+    assert place.turns(3) == {"other": 120, "theirs": 60}
 
-    assert nobody is not None
-    assert i is not None
-    assert (nobody.name, i.name) == ("other", "other")
-    place.turn()
-    place.turn()
-    i = next_study(place.database, "cpu", mine=uuid)
-    assert i is not None
-    assert i.name == "mine"
+    # the owner has had 120 s; "mine" nothing, "other" 120 at half the weight
+    assert lead(place.database, "cpu", uuid) == 60.0
+    pause(place.database, "theirs")
+    assert lead(place.database, "cpu", uuid) == -240.0
+    pause(place.database, "other")
+    assert lead(place.database, "cpu", uuid) is None
 
 
 def test_several_janitors_do_the_work_of_one(database: Database) -> None:
