@@ -5,12 +5,15 @@ environment does. Then a process that reaches a window looks for a file of the w
 takes it away, so that every order is carried out once, and does what it says.
 """
 
+import datetime
 import errno
 import os
 import signal
+import sys
 import time
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from hpsearch.errors import ServiceDown
 
@@ -52,6 +55,12 @@ class Fault(StrEnum):
     HANG = "hang"  # this thread, for good
     CUT = "cut"  # the connection to the database; after a COMMIT: its acknowledgement is lost
     FULL = "full"  # the disk
+    AHEAD = "ahead"  # this process takes it to be an hour later than it is, from now on
+    BEHIND = "behind"  # an hour earlier
+
+
+_HOUR_S = 3600.0
+_TrueDatetime = datetime.datetime
 
 
 def reached(window: Window) -> None:
@@ -77,6 +86,28 @@ def _carry_out(order: Path) -> None:
     if fault is Fault.HANG:
         while True:
             time.sleep(60.0)
+    if fault in {Fault.AHEAD, Fault.BEHIND}:
+        _set_clock(_HOUR_S if fault is Fault.AHEAD else -_HOUR_S)
+        return
     if fault is Fault.CUT:
         raise ServiceDown("database", "the connection was lost")
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _set_clock(by_s: float) -> None:
+    """Shift what Python code of this process sees of the machine's clock."""
+    true_time = time.time
+
+    class Kind(type):
+        def __instancecheck__(cls, instance: Any) -> bool:
+            return isinstance(instance, _TrueDatetime)
+
+    class Shifted(_TrueDatetime, metaclass=Kind):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+            return _TrueDatetime.now(tz) + datetime.timedelta(seconds=by_s)
+
+    time.time = lambda: true_time() + by_s
+    for module in list(sys.modules.values()):
+        if getattr(module, "datetime", None) is _TrueDatetime:
+            module.datetime = Shifted  # type: ignore[attr-defined]

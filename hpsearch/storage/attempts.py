@@ -92,9 +92,20 @@ def count_packs(tx: Transaction, study_id: int, workers: Iterable[str]) -> None:
 
 
 def studies_to_recover(
-    tx: Transaction, *, expired_at: datetime | None = None, worker: str | None = None
+    tx: Transaction,
+    *,
+    expired_at: datetime | None = None,
+    lasting_until: datetime | None = None,
+    worker: str | None = None,
 ) -> list[str]:
-    """Return uuids of studies with RUNNING attempts that expired by then, or of that worker."""
+    """Return uuids of studies with RUNNING attempts.
+
+    Args:
+        tx: An open transaction.
+        expired_at: Whose lease had run out by then.
+        lasting_until: Whose lease lasts longer.
+        worker: Of this worker.
+    """
     query = (
         select(studies.c.uuid)
         .distinct()
@@ -103,6 +114,8 @@ def studies_to_recover(
     )
     if expired_at is not None:
         query = query.where(attempts.c.lease_expires_at < expired_at)
+    if lasting_until is not None:
+        query = query.where(attempts.c.lease_expires_at > lasting_until)
     if worker is not None:
         query = query.where(attempts.c.worker == worker)
     return list(tx.execute(query).scalars())

@@ -7,15 +7,18 @@ from typing import Protocol
 
 from hpsearch.errors import ServiceDown
 from hpsearch.faults import Window, reached
+from hpsearch.logs import get_logger
 from hpsearch.storage import studies, workers
 from hpsearch.storage.database import Database, now
 from hpsearch.storage.locks import JANITOR, try_lock
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.studies.next_study import most_owed, open_studies
 from hpsearch.studies.overdue import fail_overdue
-from hpsearch.studies.recover import expire_leases
+from hpsearch.studies.recover import expire_leases, set_leases_back
 from hpsearch.studies.settle import is_due, settle
 from hpsearch.studies.shares import lift_unserved
+
+log = get_logger(__name__)
 
 FORGET_WORKERS_AFTER = timedelta(minutes=5)
 
@@ -46,7 +49,9 @@ class Janitor:
     Args:
         database: Where the studies live.
         lease_s: Life of a lease: no lease is expired before the database has been reachable
-            for that long without a break, because its holder may have been as cut off as we.
+            for that long without a break, because its holder may have been as cut off as we;
+            nor before its clock has gone evenly for that long, because a clock that was set, or
+            that went on while the machine slept, makes leases of the living look old.
         bell: Where turns are announced.
     """
 
@@ -55,6 +60,7 @@ class Janitor:
         self._lease_s = lease_s
         self._bell = bell
         self._reachable_since: float | None = None
+        self._clock_ahead_s: float | None = None  # of the database, against our monotonic one
 
     def tick(self) -> JanitorReport:
         """Do everything once, unless another janitor is at it.
@@ -66,10 +72,28 @@ class Janitor:
             with try_lock(self._database, JANITOR, "janitor") as is_ours:
                 if self._reachable_since is None:
                     self._reachable_since = time.monotonic()
-                return self._pass() if is_ours else JanitorReport(0, 0)
+                step_s = self._clock_step()
+                if not is_ours:
+                    return JanitorReport(0, 0)
+                if step_s <= -self._lease_s:
+                    set_leases_back(self._database, -step_s)
+                return self._pass()
         except ServiceDown:
             self._reachable_since = None
             raise
+
+    def _clock_step(self) -> float:
+        """Return how far the database's clock was set since the last pass, s; usually about 0."""
+        with self._database.read() as tx:
+            ahead_s = now(tx).timestamp() - time.monotonic()
+        before, self._clock_ahead_s = self._clock_ahead_s, ahead_s
+        step_s = 0.0 if before is None else ahead_s - before
+        if abs(step_s) > max(0.1, self._lease_s / 3):  # leases are renewed as often
+            log.warning(
+                "clock_was_set", by_s=round(step_s, 1), no_lease_expires_for_s=self._lease_s
+            )
+            self._reachable_since = time.monotonic()
+        return step_s
 
     def _pass(self) -> JanitorReport:
         n_expired = self._expire()

@@ -173,6 +173,29 @@ def expire_leases(database: Database) -> int:
     return sum(_take_back(database, uuid, worker=None) for uuid in uuids)
 
 
+def set_leases_back(database: Database, by_s: float) -> int:
+    """Move leases along with a clock that was set back; return how many were moved.
+
+    Else those of the dead would live on for as long. What was renewed since then stays.
+    """
+    with database.read() as tx:
+        uuids = attempts.studies_to_recover(
+            tx, lasting_until=now(tx) + timedelta(seconds=by_s / 2)
+        )
+    n_moved = 0
+    for uuid in uuids:
+        with database.write() as tx:
+            study = studies.lock_by_uuid(tx, uuid)
+            if study is None:
+                continue
+            limit = now(tx) + timedelta(seconds=by_s / 2)
+            for attempt in attempts.running(tx, study.study_id):
+                if attempt.lease_expires_at > limit:
+                    until = attempt.lease_expires_at - timedelta(seconds=by_s)
+                    n_moved += attempts.renew(tx, [attempt.token], until)
+    return n_moved
+
+
 def worker_lost(database: Database, worker: str) -> int:
     """Take back at once what a worker known to be dead was training; return how many."""
     with database.read() as tx:

@@ -127,6 +127,23 @@ def test_a_connection_cut_in_a_window_costs_nothing(
     assert attempt_states(scene.database, "study")["LOST"] == 0
 
 
+@pytest.mark.parametrize("fault", [Fault.AHEAD, Fault.BEHIND])
+def test_a_wrong_clock_at_one_end_of_the_connection_costs_nothing(
+    scene: Scene, undisturbed: dict[int, Outcome], fault: Fault
+) -> None:
+    if scene.database.is_sqlite:
+        pytest.skip("it has no clock but its machine's, which all processes share")
+    scene.orders.give(Window.TRAINING, fault)
+    process = scene.start("only")
+    while process.is_alive():
+        assert expire_leases(scene.database) == 0
+        process.join(0.05)
+    assert process.exitcode == 0
+    assert scene.orders.is_done(Window.TRAINING)
+    assert broken_promises(scene.database, "study", undisturbed) == []
+    assert attempt_states(scene.database, "study")["LOST"] == 0
+
+
 def test_a_disk_that_is_full_costs_a_file_and_no_result(
     scene: Scene, undisturbed: dict[int, Outcome]
 ) -> None:

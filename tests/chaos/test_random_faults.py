@@ -19,6 +19,7 @@ from tests.studies import opened
 TRAINER, LISTENER = "hpsearch.worker.trainer", "hpsearch.worker.listener"
 SUPERVISOR, API = "hpsearch.worker", "hpsearch.api"
 DEADLY = [window for window in Window if not window.startswith("study-")]
+ANYONE = [Window.TRAINING, Window.RING_TAKEN, Window.RING_DUE]  # trainers, listeners, APIs
 CUTTABLE = [window for window in Window if window.endswith("committed") and window in DEADLY]
 
 
@@ -71,6 +72,8 @@ def test_a_cluster_survives_faults_at_random_moments(
                 "cut a connection in a window": lambda: chaos.order(Fault.CUT, *CUTTABLE),
                 "fill the disk": lambda: chaos.order(Fault.FULL, Window.FILE_UNFINISHED),
                 "hang a trainer": lambda: chaos.order(Fault.HANG, Window.TRAINING),
+                "set a clock ahead": lambda: chaos.order(Fault.AHEAD, *ANYONE),
+                "set a clock back": lambda: chaos.order(Fault.BEHIND, *ANYONE),
             }
             broken = chaos.run(n_faults or 10, undisturbed_large)
     assert not broken, story(chaos, seed, broken)

@@ -1,8 +1,14 @@
+import time
 from dataclasses import replace
+from datetime import timedelta
 from uuid import uuid4
 
+import pytest
+
 from hpsearch.spec.states import AttemptState, FailureKind, StudyState, TrialState
-from hpsearch.storage.database import Database
+from hpsearch.storage import attempts
+from hpsearch.storage import database as storage_database
+from hpsearch.storage.database import Database, now
 from hpsearch.studies.control import stop
 from hpsearch.studies.janitor import Janitor
 from hpsearch.studies.read import get_study, get_trial, study_epochs
@@ -11,9 +17,11 @@ from hpsearch.studies.recover import (
     expire_leases,
     hand_back,
     renew_leases,
+    set_leases_back,
     worker_lost,
 )
 from hpsearch.studies.report import Verdict
+from tests.services.waiting import eventually
 from tests.studies import stored
 
 
@@ -131,6 +139,51 @@ def test_the_janitor_expires_nothing_before_it_has_had_the_database_for_a_lease(
 
     assert Janitor(database, 3600.0, SilentBell()).tick().n_expired == 0
     assert Janitor(database, 0.0, SilentBell()).tick().n_expired == 1
+
+
+class WallClock:
+    """The clock of the database's machine, which somebody sets."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.set_by_s = 0.0
+        true_clock = storage_database.clock
+        patch.setattr(
+            storage_database, "clock", lambda tx: true_clock(tx) + timedelta(seconds=self.set_by_s)
+        )
+
+
+LEASE_S = 0.6  # long enough for a few statements, short enough to wait for
+
+
+@pytest.mark.parametrize("step_s", [3600.0, -3600.0])
+def test_a_clock_that_is_set_expires_no_lease_of_the_living_and_all_of_the_dead(
+    database: Database, monkeypatch: pytest.MonkeyPatch, step_s: float
+) -> None:
+    clock = WallClock(monkeypatch)
+    janitor = Janitor(database, LEASE_S, SilentBell())
+    hand = replace(stored(database), lease_s=LEASE_S)
+    dead = replace(hand, worker="dead", lease_s=10.0).claim(1)[0]
+    living = hand.claim(1)[0]
+
+    def tick() -> int:
+        assert renew_leases(database, hand.uuid, [living.token], 10.0) == 1
+        return janitor.tick().n_expired
+
+    began = time.monotonic()
+    eventually(lambda: tick() == 0 and time.monotonic() - began > LEASE_S, "it may expire leases")
+    clock.set_by_s = step_s
+    assert janitor.tick().n_expired == 0, "the living have not renewed their leases yet"
+    if step_s < 0:
+        assert set_leases_back(database, -step_s) == 0, "they were moved along with the clock"
+        with database.read() as tx:
+            record = attempts.by_tokens(tx, 1, [dead.token])[dead.token]
+            assert record.lease_expires_at < now(tx) + timedelta(seconds=11)
+        clock.set_by_s += 10.0  # what was left of the lease of the dead
+        janitor.tick()
+    eventually(lambda: tick() == 1, "the lease of the dead expires")
+
+    assert hand.epoch(living, 1).verdict is Verdict.CONTINUE
+    assert get_trial(database, "study", dead.number).attempts[0].state is AttemptState.LOST
 
 
 def test_the_janitor_ends_a_study_whose_time_is_over_without_anyone_asking(
