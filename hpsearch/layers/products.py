@@ -6,13 +6,20 @@ trial's result would then depend on its neighbours. On the CPU each shape is the
 on random numbers, and the fastest way that is bit for bit what a lane gets alone is kept. The
 order of a sum depends on shape, layout and address, not on values, so one trial of a shape
 speaks for all its uses.
+
+torch multiplies float32 by MKL, which keeps its AVX-512 kernels to Intel's processors: on an AMD
+processor it uses half of the arithmetic there is. There, larger products go to oneDNN, which
+torch brings along. Which library a product goes to follows from the shape of one lane's product
+and from the processor alone, never from a measurement: a trial that is resumed elsewhere on the
+machine, or stands beside others, gets the same sums.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import Enum
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -21,6 +28,7 @@ from torch import Tensor
 _SHIFTS = ((1, 2, 3), (2, 3, 1), (3, 1, 2), (4, 8, 12))
 _LARGE = 2**24  # numbers: trying out would take memory, and large products gain nothing together
 _WORTH_ROUNDING = 1_000_000  # multiply-adds; below, torch's float32 kernels are as fast
+_WORTH_WIDE = 1_000_000  # multiply-adds of a lane: oneDNN takes 10 us more than MKL to begin
 _may_round = ContextVar("may_round", default=False)
 _FEW = 256  # results of other sums can be equal by chance: few of them are tried more often
 
@@ -44,11 +52,7 @@ class Products:
                 ``[lanes, features, batch]``.
             out: Where the result goes, contiguous; None for memory of its own.
         """
-        right = x.t() if x.dim() == 2 else x
-        if out is None:
-            out = weight.new_empty(weight.shape[0], weight.shape[1], right.shape[-1])
-        self._multiply(weight, right, out)
-        return out
+        return self._multiply(weight, x.t() if x.dim() == 2 else x, out)
 
     def weight_gradient(self, d: Tensor, x: Tensor, out: Tensor) -> None:
         """Write ``d[k] @ x[k].T`` into ``out``, ``[lanes, hidden, features]``.
@@ -62,21 +66,35 @@ class Products:
 
     def input_gradient(self, weight: Tensor, d: Tensor) -> Tensor:
         """Return ``weight[k].T @ d[k]`` as ``[lanes, features, batch]``."""
-        out = d.new_empty(weight.shape[0], weight.shape[2], d.shape[2])
-        self._multiply(weight.transpose(1, 2), d, out)
+        return self._multiply(weight.transpose(1, 2), d, None)
+
+    def _multiply(self, left: Tensor, right: Tensor, out: Tensor | None) -> Tensor:
+        n, rows, inner = left.shape
+        columns = right.shape[-1]
+        is_wide = (
+            rows * inner * columns >= _WORTH_WIDE
+            and left.dtype == torch.float32
+            and left.device.type == "cpu"
+            and _has_wide_products()
+        )
+        if self.is_exact:
+            is_shared = right.dim() == 2
+            key = (n, rows, inner, columns)
+            turned = (_is_turned(left), _is_turned(right))
+            way = _way(key, turned, is_shared=is_shared, is_wide=is_wide, dtype=left.dtype)
+        elif _is_better_rounded(left, right):
+            way = _Way.ROUNDED
+        else:
+            way = _Way.WIDE if is_wide else _Way.BATCHED
+        if out is None:
+            if way is _Way.WIDE and right.dim() == 2 and not _is_turned(left):
+                return _wide(left.view(n * rows, inner), right).view(n, rows, columns)
+            out = left.new_empty(n, rows, columns)
+        _WAYS[way](left, right, out)
         return out
 
-    def _multiply(self, left: Tensor, right: Tensor, out: Tensor) -> None:
-        way = _Way.BATCHED
-        if not self.is_exact:
-            if _is_better_rounded(left, right):
-                way = _Way.ROUNDED
-        else:
-            n, rows, inner = left.shape
-            is_shared = right.dim() == 2
-            key = (n, rows, inner, right.shape[-1])
-            way = _way(key, _is_turned(left), _is_turned(right), is_shared, left.dtype)
-        _WAYS[way](left, right, out)
+
+_Multiply = Callable[[Tensor, Tensor, Tensor], None]
 
 
 class _Way(Enum):
@@ -85,6 +103,8 @@ class _Way(Enum):
     BATCHED = "all lanes at once"
     ONE_BY_ONE = "lane after lane"
     ALIGNED = "lane after lane, on copies that stand at aligned addresses"
+    WIDE = "by oneDNN, all lanes at once where they share the right side"
+    WIDE_ONE_BY_ONE = "by oneDNN, lane after lane"
     ROUNDED = "all lanes at once, in bfloat16"
 
 
@@ -107,6 +127,31 @@ def _aligned(left: Tensor, right: Tensor, out: Tensor) -> None:
         out[lane].copy_(torch.mm(_copied(left[lane]), _copied(one)))
 
 
+def _wide(left: Tensor, right: Tensor) -> Tensor:
+    """Return the product of two matrices, worked out by oneDNN; ``right`` may be turned freely."""
+    if _is_turned(left):  # oneDNN would copy it; the right side, a batch, is smaller
+        return _linear(right.t(), left.t()).t()
+    return _linear(left, right)
+
+
+def _linear(left: Tensor, right: Tensor) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(left, right.t(), None, "none", [], "")
+    return product
+
+
+def _wide_batched(left: Tensor, right: Tensor, out: Tensor) -> None:
+    if right.dim() == 3 or _is_turned(left):
+        _wide_one_by_one(left, right, out)
+        return
+    n, rows, inner = left.shape
+    out.view(n * rows, right.shape[1]).copy_(_wide(left.view(n * rows, inner), right))
+
+
+def _wide_one_by_one(left: Tensor, right: Tensor, out: Tensor) -> None:
+    for lane in range(left.shape[0]):
+        out[lane].copy_(_wide(left[lane], right if right.dim() == 2 else right[lane]))
+
+
 def _rounded(left: Tensor, right: Tensor, out: Tensor) -> None:
     """Multiply in bfloat16, summed up in float32, as autocast does; the state stays float32."""
     result = torch.empty_like(out, dtype=torch.bfloat16)
@@ -114,11 +159,22 @@ def _rounded(left: Tensor, right: Tensor, out: Tensor) -> None:
     out.copy_(result)
 
 
-_WAYS = {
+_WAYS: dict[_Way, _Multiply] = {
     _Way.BATCHED: _batched,
     _Way.ONE_BY_ONE: _one_by_one,
     _Way.ALIGNED: _aligned,
+    _Way.WIDE: _wide_batched,
+    _Way.WIDE_ONE_BY_ONE: _wide_one_by_one,
     _Way.ROUNDED: _rounded,
+}
+
+
+_ALONE = {
+    _Way.BATCHED: _Way.ONE_BY_ONE,
+    _Way.ONE_BY_ONE: _Way.ONE_BY_ONE,
+    _Way.ALIGNED: _Way.ALIGNED,
+    _Way.WIDE: _Way.WIDE_ONE_BY_ONE,
+    _Way.WIDE_ONE_BY_ONE: _Way.WIDE_ONE_BY_ONE,
 }
 
 
@@ -154,6 +210,23 @@ def _has_bfloat16() -> bool:
     return any(getattr(torch.cpu, test, lambda: False)() for test in tests)
 
 
+@cache
+def _has_wide_products() -> bool:
+    """Whether oneDNN can be asked for products, and has wider arithmetic than MKL would use."""
+    return (
+        hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+        and not _is_intel()
+    )
+
+
+def _is_intel() -> bool:
+    try:
+        return "GenuineIntel" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return True  # not known: MKL's own choice is right on Intel's, and slow at worst
+
+
 def _copied(matrix: Tensor) -> Tensor:
     """Return a dense copy of the same layout; torch aligns what it allocates."""
     return matrix.t().clone().t() if _is_turned(matrix) else matrix.clone()
@@ -166,37 +239,54 @@ def _is_turned(matrix: Tensor) -> bool:
 @cache
 def _way(
     sizes: tuple[int, int, int, int],
-    is_left_turned: bool,
-    is_right_turned: bool,
+    turned: tuple[bool, bool],
+    *,
     is_shared: bool,
+    is_wide: bool,
     dtype: torch.dtype,
 ) -> _Way:
     """Try out how lanes of this shape can be multiplied."""
     n, rows, inner, columns = sizes
-    if n * (rows * inner + inner * columns + rows * columns) > _LARGE:
-        return _Way.ONE_BY_ONE
+    if n > 1 and n * (rows * inner + inner * columns + rows * columns) > _LARGE:
+        alone = _way((1, *sizes[1:]), turned, is_shared=is_shared, is_wide=is_wide, dtype=dtype)
+        return _ALONE[alone]
+    ways = [(_Way.WIDE, _Way.WIDE_ONE_BY_ONE)] if is_wide else []
+    for batched, one_by_one in [*ways, (_Way.BATCHED, _Way.ONE_BY_ONE)]:
+        is_right, is_batched_right = _tried(
+            sizes, turned, (_WAYS[batched], _WAYS[one_by_one]), is_shared=is_shared, dtype=dtype
+        )
+        if is_right:
+            return batched if is_batched_right else one_by_one
+    return _Way.ALIGNED
+
+
+def _tried(
+    sizes: tuple[int, int, int, int],
+    turned: tuple[bool, bool],
+    ways: tuple[_Multiply, _Multiply],
+    *,
+    is_shared: bool,
+    dtype: torch.dtype,
+) -> tuple[bool, bool]:
+    """Return whether a lane alone gets the same anywhere in memory, and in company, too."""
+    n, rows, inner, columns = sizes
+    batched, alone_by = ways
     is_batched_right = True
     for seed in range(4 if rows * columns < _FEW else 1):
-        left = _random((n, rows, inner), dtype, 2 * seed, is_left_turned)
-        right = _random(
-            (1 if is_shared else n, inner, columns), dtype, 2 * seed + 1, is_right_turned
-        )
-        alone = [_mm(left[k], right[0 if is_shared else k], (0, 0, 0)) for k in range(n)]
+        left = _random((n, rows, inner), dtype, 2 * seed, turned[0])
+        right = _random((1 if is_shared else n, inner, columns), dtype, 2 * seed + 1, turned[1])
+        alone = torch.empty((n, rows, columns), dtype=dtype)
+        alone_by(left, right[0] if is_shared else right, alone)
         for shift in _SHIFTS:
-            if not torch.equal(_mm(left[0], right[0], shift), alone[0]):
-                return _Way.ALIGNED
             a, b = _shifted(left, shift[0]), _shifted(right, shift[1])
-            out = torch.empty((n, rows, columns), dtype=dtype)
-            _batched(a, b[0] if is_shared else b, out)
-            is_batched_right = is_batched_right and all(
-                torch.equal(out[k], alone[k]) for k in range(n)
-            )
-    return _Way.BATCHED if is_batched_right else _Way.ONE_BY_ONE
-
-
-def _mm(left: Tensor, right: Tensor, shift: tuple[int, int, int]) -> Tensor:
-    out = _shifted(torch.zeros(left.shape[0], right.shape[1], dtype=left.dtype), shift[2])
-    return torch.mm(_shifted(left, shift[0]), _shifted(right, shift[1]), out=out).clone()
+            b = b[0] if is_shared else b
+            out = _shifted(torch.zeros_like(alone), shift[2])
+            alone_by(a[:1], b if is_shared else b[:1], out[:1])
+            if not torch.equal(out[0], alone[0]):
+                return False, False
+            batched(a, b, out)
+            is_batched_right = is_batched_right and torch.equal(out, alone)
+    return True, is_batched_right
 
 
 def _random(shape: tuple[int, ...], dtype: torch.dtype, seed: int, is_turned: bool) -> Tensor:
