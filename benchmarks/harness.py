@@ -18,6 +18,8 @@ from typing import Any, Literal
 
 import torch
 
+from hpsearch.training.process import settle_process
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -38,8 +40,7 @@ def pin(core: int | None) -> None:
     """Compute on one core in one thread, as a trainer does."""
     if core is not None:
         os.sched_setaffinity(0, {core})
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+    settle_process("cpu")
 
 
 def compare(

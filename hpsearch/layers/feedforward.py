@@ -83,13 +83,14 @@ class Feedforward(Network):
 
     def backward(
         self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], d: Tensor
-    ) -> None:
-        """Overwrite ``gradients``, given the gradient ``d`` of the last outputs."""
+    ) -> list[Tensor]:
+        """Return the gradients, given the gradient ``d`` of the last outputs."""
+        found = list(gradients)
         for layer in reversed(range(len(self._inputs))):
             at = self._stride * layer
             if self._norms and layer < len(self._hidden):
                 d = self._norms[layer].backward(d, gradients[at + 2], gradients[at + 3])
-            linear_backward(
+            found[at] = linear_backward(
                 d, self._inputs[layer], gradients[at], gradients[at + 1], self._products
             )
             if layer:
@@ -98,6 +99,7 @@ class Feedforward(Network):
                 if factors is not None:
                     d.mul_(factors)
                 d = self._activation.backward(d, self._saved[layer - 1])
+        return found
 
     def hidden(self) -> Sequence[Tensor]:
         """Return the inputs of all layers but the first."""

@@ -77,14 +77,15 @@ class Gated(Network):
         parameters: Sequence[Tensor],  # noqa: ARG002 - the interface
         gradients: Sequence[Tensor],
         d: Tensor,
-    ) -> None:
-        """Overwrite ``gradients``, given the gradient ``d`` of the last outputs."""
+    ) -> list[Tensor]:
+        """Overwrite and return ``gradients``, given the gradient ``d`` of the last outputs."""
         for lane, (z, leaves) in enumerate(self._graphs):
             # torch returns one tensor for two biases: copies, because they are scaled in place
             own = torch.autograd.grad(z, leaves, d[lane].t())
             for gradient, one in zip(gradients, own, strict=True):
                 gradient[lane].copy_(one.view(gradient.shape[1:]))
         self._graphs = []
+        return list(gradients)
 
     def resize(self, n_rows: int) -> None:
         """Make room for ``n_rows`` lanes."""

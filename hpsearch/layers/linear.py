@@ -1,5 +1,6 @@
 """One affine map per lane, forward and backward, in batched products."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -42,15 +43,15 @@ def linear_backward(
     weight_gradient: Float[Tensor, "lanes hidden features"],
     bias_gradient: Float[Tensor, "lanes hidden 1"],
     products: Products,
-) -> None:
-    """Write the gradients of weight and bias, given the gradient ``d`` of the output.
+) -> Float[Tensor, "lanes hidden features"]:
+    """Return the gradient of the weight, given the gradient ``d`` of the output.
 
     Args:
         d: Gradient of the layer's output.
         x: The input :func:`linear` was given.
-        weight_gradient: Overwritten.
+        weight_gradient: Memory for what is returned, which may stand elsewhere, too.
         bias_gradient: Overwritten.
         products: How matrices are multiplied.
     """
-    products.weight_gradient(d, x, weight_gradient)
-    bias_gradient.copy_(d.sum(2, keepdim=True))
+    torch.sum(d, 2, keepdim=True, out=bias_gradient)
+    return products.weight_gradient(d, x, weight_gradient)

@@ -39,8 +39,11 @@ class Network(ABC):
     @abstractmethod
     def backward(
         self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], d: Tensor
-    ) -> None:
-        """Overwrite ``gradients``, given the gradient ``d`` of the last outputs."""
+    ) -> list[Tensor]:
+        """Return the gradients of the trained parameters, given that of the last outputs, ``d``.
+
+        They stand in ``gradients``, which is overwritten, or in memory of their own.
+        """
 
     def hidden(self) -> Sequence[Tensor]:
         """Return what the hidden units put out in the last forward pass.

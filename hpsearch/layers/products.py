@@ -29,6 +29,7 @@ _SHIFTS = ((1, 2, 3), (2, 3, 1), (3, 1, 2), (4, 8, 12))
 _LARGE = 2**24  # numbers: trying out would take memory, and large products gain nothing together
 _WORTH_ROUNDING = 1_000_000  # multiply-adds; below, torch's float32 kernels are as fast
 _WORTH_WIDE = 1_000_000  # multiply-adds of a lane: oneDNN takes 10 us more than MKL to begin
+_MOST_FRESH = 8_000_000  # numbers; for more the system is asked anew every time, see process.py
 _may_round = ContextVar("may_round", default=False)
 _FEW = 256  # results of other sums can be equal by chance: few of them are tried more often
 
@@ -52,23 +53,28 @@ class Products:
                 ``[lanes, features, batch]``.
             out: Where the result goes, contiguous; None for memory of its own.
         """
-        return self._multiply(weight, x.t() if x.dim() == 2 else x, out)
+        right = x.t() if x.dim() == 2 else x
+        return self._multiply(weight, right, out, is_elsewhere_good=out is None)
 
-    def weight_gradient(self, d: Tensor, x: Tensor, out: Tensor) -> None:
-        """Write ``d[k] @ x[k].T`` into ``out``, ``[lanes, hidden, features]``.
+    def weight_gradient(self, d: Tensor, x: Tensor, out: Tensor) -> Tensor:
+        """Return ``d[k] @ x[k].T`` as ``[lanes, hidden, features]``.
 
         Args:
             d: Gradient of the layer's output, ``[lanes, hidden, batch]``.
             x: The layer's input, as in :meth:`forward`.
-            out: Where the gradient goes; contiguous.
+            out: Contiguous memory for the gradient; it is returned, unless the product was given
+                memory of its own, whose copy would cost more than anything else is gained by.
         """
-        self._multiply(d.contiguous(), x if x.dim() == 2 else x.transpose(1, 2), out)
+        right = x if x.dim() == 2 else x.transpose(1, 2)
+        return self._multiply(d.contiguous(), right, out, is_elsewhere_good=True)
 
     def input_gradient(self, weight: Tensor, d: Tensor) -> Tensor:
         """Return ``weight[k].T @ d[k]`` as ``[lanes, features, batch]``."""
-        return self._multiply(weight.transpose(1, 2), d, None)
+        return self._multiply(weight.transpose(1, 2), d, None, is_elsewhere_good=True)
 
-    def _multiply(self, left: Tensor, right: Tensor, out: Tensor | None) -> Tensor:
+    def _multiply(
+        self, left: Tensor, right: Tensor, out: Tensor | None, *, is_elsewhere_good: bool
+    ) -> Tensor:
         n, rows, inner = left.shape
         columns = right.shape[-1]
         is_wide = (
@@ -86,9 +92,11 @@ class Products:
             way = _Way.ROUNDED
         else:
             way = _Way.WIDE if is_wide else _Way.BATCHED
+        if is_elsewhere_good and way is _Way.WIDE and right.dim() == 2:
+            if n * rows * columns <= _MOST_FRESH:
+                return _linear(left.view(n * rows, inner), right).view(n, rows, columns)
+            way = _Way.WIDE_ONE_BY_ONE
         if out is None:
-            if way is _Way.WIDE and right.dim() == 2 and not _is_turned(left):
-                return _wide(left.view(n * rows, inner), right).view(n, rows, columns)
             out = left.new_empty(n, rows, columns)
         _WAYS[way](left, right, out)
         return out

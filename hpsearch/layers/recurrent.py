@@ -88,8 +88,8 @@ class _Layer:
         d: Tensor,
         *,
         is_first: bool,
-    ) -> Tensor | None:
-        """Overwrite ``gradients`` and return the gradient of the input (None of the first layer).
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """Return the gradients, and that of the input (None of the first layer).
 
         Args:
             parameters: Of this layer.
@@ -118,14 +118,15 @@ class _Layer:
             dh = self._products.input_gradient(parameters[1], for_ah)
             dh, rest = self._through(dh, before)
         # gradients are written apart, also where two are equal: they are scaled in place later
-        self._products.weight_gradient(d_ax, self._input, gradients[0])
-        self._products.weight_gradient(d_ah, self._before, gradients[1])
-        gradients[2].copy_(d_ax.sum(2, keepdim=True))
+        weight = self._products.weight_gradient(d_ax, self._input, gradients[0])
+        recurrent = self._products.weight_gradient(d_ah, self._before, gradients[1])
+        torch.sum(d_ax, 2, keepdim=True, out=gradients[2])
         if self._cell.has_own_recurrent_bias:
-            gradients[3].copy_(d_ah.sum(2, keepdim=True))
+            torch.sum(d_ah, 2, keepdim=True, out=gradients[3])
         else:
             gradients[3].copy_(gradients[2])
-        return None if is_first else self._products.input_gradient(parameters[0], d_ax)
+        found = [weight, recurrent, *gradients[2:]]
+        return found, None if is_first else self._products.input_gradient(parameters[0], d_ax)
 
     def _room(self, name: str, like: Tensor, shape: Sequence[int]) -> Tensor:
         """Return the same memory at every step: the system takes long to give so much anew."""
@@ -189,22 +190,21 @@ class Recurrent(Network):
 
     def backward(
         self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], d: Tensor
-    ) -> None:
-        """Overwrite ``gradients``, given the gradient ``d`` of the last outputs."""
-        linear_backward(d, self._last, gradients[-2], gradients[-1], self._products)
+    ) -> list[Tensor]:
+        """Return the gradients, given the gradient ``d`` of the last outputs."""
+        found = list(gradients)
+        found[-2] = linear_backward(d, self._last, gradients[-2], gradients[-1], self._products)
         gradient: Tensor | None = self._products.input_gradient(parameters[-2], d)
         for index in reversed(range(len(self._layers))):
             assert gradient is not None  # noqa: S101 - None of the first layer alone
             factors = self._factors[index]
             if factors is not None:
                 gradient.mul_(factors)
-            at = _PARAMETERS * index
-            gradient = self._layers[index].backward(
-                parameters[at : at + _PARAMETERS],
-                gradients[at : at + _PARAMETERS],
-                gradient,
-                is_first=index == 0,
+            own = slice(_PARAMETERS * index, _PARAMETERS * (index + 1))
+            found[own], gradient = self._layers[index].backward(
+                parameters[own], gradients[own], gradient, is_first=index == 0
             )
+        return found
 
     def resize(self, n_rows: int) -> None:
         """Make room for ``n_rows`` lanes."""

@@ -29,7 +29,7 @@ class Step:
         network: The pack's program.
         loss: What is minimised.
         weights: Changed in place.
-        gradients: Room for the gradients.
+        gradients: Room for gradients.
         buffers: The update rule's running values, in its order.
         n_steps: Steps of an epoch.
         resident: Says device and dtype.
@@ -116,23 +116,23 @@ class Step:
         z = self._network.forward(self._weights, x, keys)
         d, sums = self._loss.gradient(z, y, self._smoothing)
         self.sums += sums
-        self._network.backward(self._weights, self._gradients, d)
-        self._penalise(self._l2_sampled if is_sampled else self._l2)
+        gradients = self._network.backward(self._weights, self._gradients, d)
+        self._penalise(gradients, self._l2_sampled if is_sampled else self._l2)
         if is_sampled or self._clip is not None:
-            norm = norms(self._gradients)
+            norm = norms(gradients)
             if is_sampled:
                 self._gradient_norms += norm
                 self._n_gradient_norms += 1
             if self._clip is not None:
                 factor = (self._clip / (norm[:, None, None] + _CLIP_EPS)).clamp(max=1.0)
-                for gradient in self._gradients:
+                for gradient in gradients:
                     gradient.mul_(factor)
         left = self._nothing_left if is_sampled else self._left
         if number % _COMPARE_EVERY != self._compared_at:
-            self._update(offset, left)
+            self._update(offset, gradients, left)
             return
         before = [weight.clone() for weight in self._matrices()]
-        self._update(offset, left)
+        self._update(offset, gradients, left)
         self._ratios += ratios(before, self._matrices())
         self._n_ratios += 1
 
@@ -140,9 +140,9 @@ class Step:
         both = zip(self._trained, self._network.is_weight, strict=True)
         return [weight for weight, is_weight in both if is_weight]
 
-    def _penalise(self, l2: Tensor | None) -> None:
+    def _penalise(self, gradients: Sequence[Tensor], l2: Tensor | None) -> None:
         for weight, gradient, is_weight in zip(
-            self._trained, self._gradients, self._network.is_weight, strict=True
+            self._trained, gradients, self._network.is_weight, strict=True
         ):
             if is_weight and l2 is not None:
                 gradient.addcmul_(weight, l2)

@@ -24,7 +24,7 @@ class Trained:
 
     Attributes:
         weights: The trained parameters.
-        gradients: Theirs.
+        gradients: Where theirs mostly stand.
         buffers: The rule's running values, in its order.
         is_weight: Which parameters the l2 term applies to.
     """
@@ -55,11 +55,12 @@ class Update(ABC):
         """Work out what the coming steps need; they are numbers within the epoch, from 0."""
 
     @abstractmethod
-    def __call__(self, offset: int, l2: Sequence[float]) -> None:
+    def __call__(self, offset: int, gradients: Rows, l2: Sequence[float]) -> None:
         """Take one step.
 
         Args:
             offset: Of the step among those prepared.
+            gradients: Of the trained parameters; may be overwritten.
             l2: What is left to add to the gradients, per lane; only if ``takes_l2``.
         """
 
@@ -77,10 +78,8 @@ class Together(Update):
         super().__init__(lanes, n_steps, resident)
         self._update = optimizer_of(lanes[0].spec.config).update
         self._rows = [
-            (weight, gradient, tuple(buffer[i] for buffer in trained.buffers))
-            for i, (weight, gradient) in enumerate(
-                zip(trained.weights, trained.gradients, strict=True)
-            )
+            (weight, tuple(buffer[i] for buffer in trained.buffers))
+            for i, weight in enumerate(trained.weights)
         ]
         self._names: tuple[str, ...] = ()
         self._table = torch.empty(0)
@@ -100,12 +99,12 @@ class Together(Update):
         values = torch.from_numpy(np.stack(list(table.values()), 1))  # [steps, names, lanes]
         self._table = values.to(self._resident.device, self._resident.dtype)[..., None, None]
 
-    def __call__(self, offset: int, l2: Sequence[float]) -> None:  # noqa: ARG002 - not taken
+    def __call__(self, offset: int, gradients: Rows, l2: Sequence[float]) -> None:  # noqa: ARG002 - l2 is not taken
         """Apply the rule to each parameter of all lanes."""
         c: Mapping[str, Tensor] = dict(
             zip(self._names, self._table[offset].unbind(0), strict=True)
         )
-        for weight, gradient, buffers in self._rows:
+        for (weight, buffers), gradient in zip(self._rows, gradients, strict=True):
             self._update(weight, gradient, buffers, c)
 
 
@@ -124,14 +123,17 @@ class LaneByLane(Update):
     ) -> None:
         super().__init__(lanes, n_steps, resident)
         self.takes_l2 = optimizer_of(lanes[0].spec.config).takes_l2
-        rows = (trained.weights, trained.gradients, *trained.buffers)
+        rows = (trained.weights, *trained.buffers)
         by_lane = [[tensor.unbind(0) for tensor in one] for one in rows]
         every = range(len(trained.is_weight))
         decayed = [i for i in every if trained.is_weight[i]]
         others = [i for i in every if not trained.is_weight[i]]
-        self._all = [_views(by_lane, k, every) for k in range(len(lanes))]
-        self._decayed = [_views(by_lane, k, decayed) for k in range(len(lanes))]
-        self._others = [_views(by_lane, k, others) for k in range(len(lanes))]
+        self._all, self._decayed, self._others = (
+            [_Part(by_lane, k, which) for k in range(len(lanes))]
+            for which in (every, decayed, others)
+        )
+        self._usual = trained.gradients
+        self._usual_by_lane = [tensor.unbind(0) for tensor in trained.gradients]
         self._optimizers = [optimizer_of(lane.spec.config) for lane in lanes]
         self._steps = torch.zeros(len(lanes), dtype=torch.float32)  # what the kernels read
         self._step_of = self._steps.unbind(0)
@@ -145,20 +147,26 @@ class LaneByLane(Update):
         first = [lane.step + steps.start for lane in self._lanes]
         self._steps.copy_(torch.tensor(first, dtype=torch.float64))
 
-    def __call__(self, offset: int, l2: Sequence[float]) -> None:
+    def __call__(self, offset: int, gradients: Rows, l2: Sequence[float]) -> None:
         """Call the kernel for each lane; twice where a penalty is for weights alone."""
         self._steps.add_(1)
+        by_lane = [
+            views if gradient is usual else gradient.unbind(0)
+            for gradient, usual, views in zip(
+                gradients, self._usual, self._usual_by_lane, strict=True
+            )
+        ]
         for k, optimizer in enumerate(self._optimizers):
             parts = (
                 ((self._decayed[k], l2[k]), (self._others[k], 0.0))
                 if l2[k]
                 else ((self._all[k], 0.0),)
             )
-            for (weights, gradients, *buffers), decay in parts:
+            for part, decay in parts:
                 optimizer.update_lane(
-                    weights,
-                    gradients,
-                    buffers,
+                    part.weights,
+                    [by_lane[i][k] for i in part.which],
+                    part.buffers,
                     learning_rate=self._rates[k][offset],
                     step=self._step_of[k],
                     l2=decay,
@@ -196,8 +204,17 @@ def epoch_rate(lane: Lane, n_steps: int) -> float:
     return float(rates[0] if rates[0] == rates[-1] == rates.max() == rates.min() else rates.mean())
 
 
-def _views(
-    by_lane: Sequence[Sequence[tuple[Tensor, ...]]], lane: int, which: Sequence[int]
-) -> tuple[list[Tensor], ...]:
-    """Return one lane's tensors: weights, gradients, then each buffer's."""
-    return tuple([rows[i][lane] for i in which] for rows in by_lane)
+class _Part:
+    """Some of the parameters of one lane: views made once.
+
+    Args:
+        rows: Weights, then each buffer's: the lanes of every parameter.
+        lane: Its row.
+        which: Of the parameters.
+    """
+
+    def __init__(
+        self, rows: Sequence[Sequence[tuple[Tensor, ...]]], lane: int, which: Sequence[int]
+    ) -> None:
+        self.which = which
+        self.weights, *self.buffers = ([one[i][lane] for i in which] for one in rows)

@@ -111,12 +111,10 @@ def _worst_slope(
         return loss.metrics(sums[0].numpy(), len(x), "train")["train_loss"]
 
     d, _ = loss.gradient(network.forward(weights.tensors, x, keys), y, None)
-    network.backward(weights.tensors, gradients.tensors, d)
+    found = network.backward(weights.tensors, gradients.tensors, d)
     slopes = [
         _Slope(name, _error(value, weight, gradient, rng))
-        for name, weight, gradient in zip(
-            trained, weights.tensors, gradients.tensors, strict=False
-        )
+        for name, weight, gradient in zip(trained, weights.tensors, found, strict=False)
     ]
     return max(slopes, key=lambda slope: np.nan_to_num(slope.error, nan=np.inf))
 

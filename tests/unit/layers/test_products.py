@@ -39,16 +39,14 @@ def test_every_product_of_a_lane_is_the_one_it_has_alone(
     shared, rows = numbers(batch, features, seed=2), numbers(n_lanes, batch, features, seed=3)
     for x in (shared, rows.transpose(1, 2), rows.transpose(1, 2).contiguous()):
         z = EXACT.forward(weight, x)
-        gradient = torch.empty_like(weight)
-        EXACT.weight_gradient(d, x, gradient)
+        gradient = EXACT.weight_gradient(d, x, torch.empty_like(weight))
         back = EXACT.input_gradient(weight, d)
         for lane in range(n_lanes):
             # elsewhere in memory, and alone
             w = numbers(n_lanes, hidden, features, shift=3)[lane : lane + 1]
             one = x if x.dim() == 2 else x[lane : lane + 1]
             its = d[lane : lane + 1]
-            out = torch.empty_like(w)
-            EXACT.weight_gradient(its, one, out)
+            out = EXACT.weight_gradient(its, one, torch.empty_like(w))
             assert torch.equal(EXACT.forward(w, one)[0], z[lane])
             assert torch.equal(out[0], gradient[lane])
             assert torch.equal(EXACT.input_gradient(w, its)[0], back[lane])
