@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial
 from pydantic import Field
 
 from hpsearch.registry import Registry
+from hpsearch.sampling.memory import Memory
 from hpsearch.spec.nodes import Draw
 from hpsearch.spec.plugins import StudyPlugin
 from hpsearch.spec.searchspace import SearchSpace
@@ -46,7 +47,7 @@ class SampleRequest:
         space: The search space.
         directions: One per objective.
         trials: The reserved trials, in number order.
-        history: Reads the study's trials as Optuna sees them; called only if needed.
+        history: Reads the trials the sampler looks at as Optuna sees them; called only if needed.
         study_attrs: Reads what the sampler remembered with the study; called only if needed.
     """
 
@@ -83,6 +84,10 @@ class Sampler(StudyPlugin):
 
     def n_points(self, space: SearchSpace) -> int | None:  # noqa: ARG002 - the interface
         """Return how many sample indexes there are; None for as many as are asked for."""
+        return None
+
+    def memory(self, n_objectives: int) -> Memory | None:  # noqa: ARG002 - the interface
+        """Return which finished trials are looked at; None for all."""
         return None
 
     @abstractmethod

@@ -1,7 +1,11 @@
 """Move and stretch a cloud of points towards the better ones: CMA-ES."""
 
+import copy
+import hashlib
+import marshal
 import warnings
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -99,8 +103,8 @@ class RetoldCmaEs(CmaEsSampler):
     """Optuna's CMA-ES that neither writes nor reads a pickle.
 
     Optuna stores the strategy's state as a pickle in the attributes of a trial, and loads what
-    it finds there. Here it is computed anew from the generations so far, which takes about a
-    millisecond for each.
+    it finds there. Here it is computed from the generations so far, which takes about a
+    millisecond for each; the process remembers how far it has come.
     """
 
     def __init__(self, *, seed: int, **arguments: Any) -> None:
@@ -122,16 +126,47 @@ class RetoldCmaEs(CmaEsSampler):
             self._space, transform_step=not self._with_margin, transform_0_1=True
         )
         optimizer = self._init_optimizer(space, self._direction)
-        while True:
-            told = self._get_solution_trials(completed_trials, optimizer.generation)
-            if len(told) < optimizer.population_size:
-                if self._get_solution_trials(completed_trials, 1):
-                    # Optuna's has drawn nothing yet where it finds a state
-                    self._cma_rng = LazyRandomState(self._seed)
-                return optimizer
-            optimizer.tell(
-                [self._solution(space, trial) for trial in told[: optimizer.population_size]]
-            )
+        generations = self._full_generations(completed_trials, optimizer.population_size)
+        if self._get_solution_trials(completed_trials, 1):
+            # Optuna's has drawn nothing yet where it finds a state
+            self._cma_rng = LazyRandomState(self._seed)
+        keys = list(self._keys(optimizer, generations))
+        n_known = next((n for n in range(len(keys), 0, -1) if keys[n - 1] in _STATES), 0)
+        if n_known:
+            optimizer = copy.deepcopy(_STATES[keys[n_known - 1]])
+        for n in range(n_known, len(generations)):
+            optimizer.tell([self._solution(space, trial) for trial in generations[n]])
+            if n >= len(generations) - N_LAST:
+                _remember(keys[n], optimizer)
+        return optimizer
+
+    def _full_generations(
+        self, trials: list[FrozenTrial], population_size: int
+    ) -> list[list[FrozenTrial]]:
+        """Return the trials that were or are to be told, by generation, while they are full."""
+        of_generation: dict[int, list[FrozenTrial]] = {}
+        for trial in trials:
+            generation = trial.system_attrs.get(self._attr_key_generation, -1)
+            of_generation.setdefault(generation, []).append(trial)
+        full: list[list[FrozenTrial]] = []
+        while len(told := of_generation.get(len(full), ())) >= population_size:
+            full.append(list(told[:population_size]))
+        return full
+
+    def _keys(
+        self, optimizer: Any, generations: Iterable[Sequence[FrozenTrial]]
+    ) -> Iterator[bytes]:
+        """Return what the state after each generation depends on, as a digest."""
+        settings = (type(optimizer).__name__, optimizer.population_size, self._lr_adapt)
+        digest = repr((settings, self._direction, sorted(self._space.items()))).encode()
+        for generation in generations:
+            told = [
+                (tuple(t.params.items()), t.system_attrs.get("x_for_tell"), t.value)
+                for t in generation
+            ]
+            # version 2 writes equal objects as equal bytes
+            digest = hashlib.blake2b(digest + marshal.dumps(told, 2), digest_size=16).digest()
+            yield digest
 
     def _solution(
         self, space: _SearchSpaceTransform, trial: FrozenTrial
@@ -139,3 +174,16 @@ class RetoldCmaEs(CmaEsSampler):
         remembered = trial.system_attrs.get("x_for_tell")
         point = space.transform(trial.params) if remembered is None else np.array(remembered)
         return point, self._sign * float(trial.value or 0.0)
+
+
+N_LAST = 4
+"""Generations of a study after which the state is remembered: stragglers change the last ones."""
+
+_STATES: OrderedDict[bytes, Any] = OrderedDict()
+"""States by what was told, so that a long study is not told from its beginning every time."""
+
+
+def _remember(key: bytes, optimizer: Any) -> None:
+    _STATES[key] = copy.deepcopy(optimizer)
+    while len(_STATES) > 16 * N_LAST:
+        _STATES.popitem(last=False)

@@ -9,6 +9,7 @@ from optuna.samplers import BaseSampler, GPSampler
 from pydantic import Field
 
 from hpsearch.sampling.base import REGISTRY
+from hpsearch.sampling.memory import Memory
 from hpsearch.sampling.optuna_sampler import OptunaSampler, refuse_conditional
 from hpsearch.spec.plugins import Refusal
 from hpsearch.spec.searchspace import SearchSpace
@@ -19,8 +20,9 @@ from hpsearch.spec.sections import Objective
 class GaussianProcess(OptunaSampler):
     """Bayesian optimisation, Optuna's: for few trials that each take long.
 
-    A proposal takes some tenths of a second with a few dozen trials behind it, and longer with
-    each. Trials that run are taken into account. It computes in the trainer process alone.
+    A proposal takes some tenths of a second. Its time grows with the third power of the trials
+    it looks at, so of more than 250 COMPLETE ones it takes the best 50 and a sample of the
+    others. Trials that run are taken into account. It computes in the trainer process alone.
 
     Source: Ament et al., Unexpected Improvements to Expected Improvement, NeurIPS 2023.
     """
@@ -39,6 +41,10 @@ class GaussianProcess(OptunaSampler):
     ) -> list[Refusal]:
         """Return that the space is conditional, if it is."""
         return refuse_conditional("gp", space)
+
+    def memory(self, n_objectives: int) -> Memory:  # noqa: ARG002 - the interface
+        """Return up to 250 trials: with four times as many a proposal takes a minute."""
+        return Memory(most=250, best=50, with_pruned=False)
 
     def build(self, seed: int, *, is_conditional: bool) -> BaseSampler:  # noqa: ARG002
         """Return Optuna's sampler with its own generator."""

@@ -7,6 +7,7 @@ them goes to the database in the claim's second transaction. So ``study.ask()`` 
 
 # ruff: noqa: ARG002 - the signatures are Optuna's
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -60,9 +61,16 @@ class OverlayStorage(HeldStudy):
         distribution: BaseDistribution,
     ) -> None:
         """Remember a drawn parameter."""
-        trial = self._own(trial_id)
-        trial.params[param_name] = distribution.to_external_repr(param_value_internal)
-        trial.distributions[param_name] = distribution
+        trial = copy.copy(self._own(trial_id))  # somebody may hold the one before
+        value = distribution.to_external_repr(param_value_internal)
+        trial.params = {**trial.params, param_name: value}
+        trial.distributions = {**trial.distributions, param_name: distribution}
+        self.replace(trial)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Remember what a sampler noted about a trial that has not ended."""
+        self.check_trial_is_updatable(trial_id, self._by_id[trial_id].state)
+        super().set_trial_system_attr(trial_id, key, value)
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
@@ -73,13 +81,17 @@ class OverlayStorage(HeldStudy):
             raise BrokenInvariant("a sampler tried to end a trial")
         if trial.state != TrialState.WAITING:
             return False
+        trial = copy.copy(trial)
         trial.state = TrialState.RUNNING
+        self.replace(trial)
         return True
 
     def _own(self, trial_id: int) -> FrozenTrial:
+        trial = self._by_id[trial_id]
+        self.check_trial_is_updatable(trial_id, trial.state)
         if trial_id not in self._mine:
             raise BrokenInvariant("a sampler tried to change a trial of another claim")
-        return self._by_id[trial_id]
+        return trial
 
 
 def _waiting(trial: ReservedTrial) -> FrozenTrial:

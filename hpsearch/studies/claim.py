@@ -15,10 +15,12 @@ from optuna.trial import FrozenTrial
 from hpsearch.faults import Window, reached
 from hpsearch.sampling.base import ReservedTrial, SampledPoint, Sampler, SampleRequest
 from hpsearch.sampling.distributions import to_distribution
+from hpsearch.sampling.memory import Memory
 from hpsearch.sampling.optuna_sampler import OptunaSampler
 from hpsearch.sampling.random import PointDraw
 from hpsearch.spec.config import TrialConfig
 from hpsearch.spec.definition import Definition
+from hpsearch.spec.sections import Direction
 from hpsearch.spec.space import ParameterValue
 from hpsearch.spec.states import AttemptState, StudyState
 from hpsearch.storage import attempts, studies, tallies, trials, workers
@@ -255,12 +257,12 @@ def sample(
     request = SampleRequest(
         seed=definition.seed,
         space=definition.space,
-        directions=tuple(objective.direction for objective in definition.objectives),
+        directions=_directions(definition),
         trials=tuple(
             ReservedTrial(trial.trial_id, trial.number, trial.sample_index, trial.fixed, n_refused)
             for trial in asked
         ),
-        history=_reader(database, history),
+        history=_reader(database, history, definition, sampler.memory(len(definition.objectives))),
         study_attrs=lambda: _study_attrs(database, history.study_id),
     )
     return points | sampler.sample(request)
@@ -372,13 +374,26 @@ def _study_attrs(database: Database, study_id: int) -> dict[str, Any]:
         return studies.read_attrs(tx, study_id)
 
 
-def _reader(database: Database, history: History) -> Callable[[], Sequence[FrozenTrial]]:
+def _reader(
+    database: Database, history: History, definition: Definition, memory: Memory | None
+) -> Callable[[], Sequence[FrozenTrial]]:
+    directions = _directions(definition)
+
     def read() -> Sequence[FrozenTrial]:
         with database.read() as tx:
-            history.refresh(tx)
-        return history.trials
+            if memory is None:
+                history.refresh(tx)
+                return history.trials
+            outline = history.outline(len(directions))
+            outline.refresh(tx)
+            chosen = memory.choose(outline, directions, definition.seed)
+            return outline.whole(tx, chosen.tolist())
 
     return read
+
+
+def _directions(definition: Definition) -> tuple[Direction, ...]:
+    return tuple(objective.direction for objective in definition.objectives)
 
 
 def _share(tx: Transaction, room: Claimable, claimant: Claimant, at: datetime) -> int:
