@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from hpsearch.errors import ServiceDown
 from hpsearch.logs import get_logger
+from hpsearch.session.outage import Outage
 from hpsearch.spec.states import StateReason
 from hpsearch.storage.database import Database
 from hpsearch.storage.history import History
@@ -48,6 +49,7 @@ class Claims:
         self._pending: Future[list[Admission]] | None = None
         self._claim_id: str | None = None
         self._again_at = -math.inf
+        self._outage = Outage("claim")
 
     @property
     def claim_id(self) -> str | None:
@@ -72,7 +74,7 @@ class Claims:
             return []
         except ServiceDown as error:
             # it may have come through: the same id asks for the same trials
-            log.warning("claim_failed", error=str(error))
+            self._outage.failed(error)
             claimed = []
         except Exception as error:
             log.exception("sampling_failed", study=self._study.name)
@@ -80,6 +82,7 @@ class Claims:
             fail_study(self._database, self._study.uuid, StateReason.INTERNAL, message)
             claimed, self._claim_id = [], None
         else:
+            self._outage.answered()
             self._claim_id = None
         self._pending = None
         if not claimed:

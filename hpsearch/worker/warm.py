@@ -69,7 +69,7 @@ class WarmWorker(Worker):
         self._is_due = True  # to look at the database without waiting for a ring
         self._redis_back_at = 0.0
         self._redis_backoff = Backoff(first_s=0.5, longest_s=10.0, calm_s=float("inf"))
-        self._turn_backoff = Backoff(first_s=1.0, calm_s=float("inf"))
+        self._turn_backoff = Backoff(first_s=1.0, longest_s=10.0, calm_s=float("inf"))
         self._beat_at = self._sweep_at = 0.0
         self._suspects: frozenset[str] = frozenset()
 
