@@ -1,5 +1,6 @@
 """One run of the engine on one study: its boundaries answered, its leases kept."""
 
+import contextlib
 import math
 import threading
 import time
@@ -13,14 +14,15 @@ from hpsearch.faults import Window, reached
 from hpsearch.logs import get_logger
 from hpsearch.session.checkpoints import Checkpoints
 from hpsearch.session.claims import Admission, Claims
+from hpsearch.session.outage import Outage
 from hpsearch.session.states import StateCache
 from hpsearch.spec.definition import Definition
 from hpsearch.spec.states import FailureKind, TrialState
 from hpsearch.storage import workers
 from hpsearch.storage.database import Database, now
-from hpsearch.storage.history import History
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.studies.claim import Claimant, ClaimedTrial
+from hpsearch.storage.history import History
 from hpsearch.studies.next_study import has_suspects, lead
 from hpsearch.studies.recover import HandBack, hand_back, renew_leases
 from hpsearch.studies.report import Decision, Ending, TrialReport, Verdict, report
@@ -95,6 +97,7 @@ class Session:
         self._advanced: set[int] = set()  # lanes with an epoch in this turn
         self._ended: set[int] = set()
         self._unsent: dict[int, TrialReport] = {}
+        self._outage, self._lease_outage = Outage("report"), Outage("renew leases")
         self._slice_ends = time.monotonic() + turn_s
         self._ahead_since: float | None = None
         self._is_leaving = False
@@ -148,7 +151,7 @@ class Session:
         until = time.monotonic() + LAST_WORDS_S
         while True:
             try:
-                self._apply(self._send(wait=False))
+                self._apply(self._report())  # else the epochs would not be there to go on from
                 saved = hand_back(self._database, self._study.uuid, backs, unanswered)
                 break
             except ServiceDown:
@@ -205,8 +208,9 @@ class Session:
                     len(tokens),
                     now(tx),
                 )
+            self._lease_outage.answered()
         except ServiceDown as error:
-            log.warning("lease_not_renewed", error=str(error))
+            self._lease_outage.failed(error)
 
     def _queue(self, lane: LaneReport) -> None:
         trial = self._live[lane.number]
@@ -226,30 +230,45 @@ class Session:
         self._unsent[lane.number] = new
 
     def _send(self, *, wait: bool) -> dict[int, Decision]:
-        """Send what is queued; if the database is away it stays queued, and training goes on."""
-        pause_s = 0.1
+        """Send what is queued; if the database is away it stays queued, and training goes on.
+
+        Args:
+            wait: There is nothing to train meanwhile.
+        """
         while self._unsent:
-            try:
-                decisions = report(
-                    self._database,
-                    self._study.uuid,
-                    list(self._unsent.values()),
-                    lease_s=self._claimant.lease_s,
-                    history=self._history,
-                )
-            except ServiceDown as error:
-                n_epochs = sum(len(item.epochs) for item in self._unsent.values())
-                log.warning("report_delayed", n_epochs=n_epochs, error=str(error))
-                if not (wait or n_epochs > MAX_UNSENT_EPOCHS) or self.is_interrupted():
+            rest_s = self._outage.rest_s
+            if rest_s > 0:
+                is_full = self._n_unsent() > MAX_UNSENT_EPOCHS
+                if not (wait or is_full) or self.is_interrupted():
                     return {}
-                time.sleep(pause_s)
-                pause_s = min(5.0, pause_s * 2)
+                time.sleep(min(rest_s, 0.2))  # and look whether somebody wants us to stop
                 continue
-            self._n_epochs += sum(len(item.epochs) for item in self._unsent.values())
-            self._advanced |= {item.number for item in self._unsent.values() if item.epochs}
-            self._unsent.clear()
-            return decisions
+            with contextlib.suppress(ServiceDown):
+                return self._report()
         return {}
+
+    def _n_unsent(self) -> int:
+        return sum(len(item.epochs) for item in self._unsent.values())
+
+    def _report(self) -> dict[int, Decision]:
+        if not self._unsent:
+            return {}
+        try:
+            decisions = report(
+                self._database,
+                self._study.uuid,
+                list(self._unsent.values()),
+                lease_s=self._claimant.lease_s,
+                history=self._history,
+            )
+        except ServiceDown as error:
+            self._outage.failed(error)
+            raise
+        self._outage.answered()
+        self._n_epochs += self._n_unsent()
+        self._advanced |= {item.number for item in self._unsent.values() if item.epochs}
+        self._unsent.clear()
+        return decisions
 
     def _apply(
         self, decisions: Mapping[int, Decision]

@@ -17,8 +17,23 @@ from hpsearch.storage.tables import optuna_studies
 Transaction = Connection
 """An open transaction. Only this room looks inside; the verbs pass it on."""
 
+CLOCK = func.timezone("utc", func.clock_timestamp(), type_=DateTime())
+"""PostgreSQL's clock at this moment, as a column: naive UTC."""
+
 BUSY_TIMEOUT_S = 60.0  # longest wait for SQLite's write lock; worst seen with 8 writers: 3 s
-_WRITES = "hpsearch_writes"
+NETWORK = {
+    "connect_timeout": 5,  # s
+    "keepalives_idle": 10,  # s
+    "keepalives_interval": 5,  # s
+    "keepalives_count": 2,
+    "tcp_user_timeout": 15_000,  # ms
+}
+"""How long a server that is cut off is waited for; without it minutes, in which nobody trains.
+
+The URL may say otherwise: ``?connect_timeout=30``.
+"""
+
+WRITES = "hpsearch_writes"
 _UNDEFINED_TABLE = "42P01"  # PostgreSQL's; to SQLite it is an OperationalError like others
 
 
@@ -62,7 +77,7 @@ class Database:
             ServiceDown: The database does not answer.
         """
         with _as_service_down(), self.engine.connect() as connection:
-            connection = connection.execution_options(**{_WRITES: True})
+            connection = connection.execution_options(**{WRITES: True})
             with connection.begin():
                 yield connection
 
@@ -80,6 +95,9 @@ class Database:
         self.engine.dispose()
 
 
+_NOW = select(CLOCK)
+
+
 def now(tx: Transaction) -> datetime:
     """Return the database's clock at this moment (not at the transaction's start), aware UTC.
 
@@ -88,7 +106,7 @@ def now(tx: Transaction) -> datetime:
     at = clock(tx)
     if isinstance(at, datetime):
         return at
-    value: datetime = tx.execute(select(at)).scalar_one()
+    value: datetime = tx.execute(_NOW).scalar_one()
     return value.replace(tzinfo=UTC)
 
 
@@ -96,7 +114,7 @@ def clock(tx: Transaction) -> datetime | ColumnElement[datetime]:
     """Return what a statement may write as :func:`now` without asking for it first."""
     if tx.dialect.name == "sqlite":
         return datetime.now(UTC)
-    return func.timezone("utc", func.clock_timestamp(), type_=DateTime())
+    return CLOCK
 
 
 def lock_study(tx: Transaction, study_id: int, name: str = "") -> None:
@@ -133,8 +151,20 @@ def _parse_url(url: str) -> URL:
 
 def _create_engine(url: URL, pool_size: int) -> Engine:
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_size=pool_size, max_overflow=2, pool_pre_ping=True)
+        limits = {name: value for name, value in NETWORK.items() if name not in url.query}
+        return create_engine(
+            url, pool_size=pool_size, max_overflow=2, pool_pre_ping=True, connect_args=limits
+        )
     engine = create_engine(url, pool_size=pool_size, connect_args={"timeout": BUSY_TIMEOUT_S})
+    guard_sqlite(engine)
+    return engine
+
+
+def guard_sqlite(engine: Engine) -> None:
+    """Have an engine take SQLite's write lock at the first moment of what writes.
+
+    Without it two transactions read the same row as free before either writes it.
+    """
 
     @event.listens_for(engine, "connect")
     def set_pragmas(dbapi_connection: Any, _record: Any) -> None:
@@ -144,10 +174,8 @@ def _create_engine(url: URL, pool_size: int) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITES, False)
+        writes = connection.get_execution_options().get(WRITES, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
 
 
 @contextmanager
