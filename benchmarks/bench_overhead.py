@@ -20,10 +20,13 @@ import rq
 from benchmarks import plain_optuna
 from benchmarks.harness import Case, compare
 from benchmarks.plain_optuna import N_PARAMS, N_STEPS
+from hpsearch.pruning.judged_study import JudgedStudy
 from hpsearch.storage.database import Database
 from hpsearch.storage.history import History
 from hpsearch.storage.schema import upgrade
 from hpsearch.studies.claim import Claimant, claim
+from hpsearch.studies.compiled import compiled
+from hpsearch.studies.judged import judged_study
 from hpsearch.studies.report import TrialReport, report
 from tests.services.postgres import postgres_server
 from tests.services.redis import own_redis
@@ -53,23 +56,24 @@ def ours(database: Database, pack: int, n_trials: int) -> Callable[[], float]:
 
         found = studies.find_study(tx, hand.uuid)
     assert found is not None
-    sampling, pruning = History(found.study_id), History(found.study_id)
+    sampling = History(found.study_id)
+    judged = judged_study(compiled(found), found.study_id)
 
     def run() -> float:
         for _ in range(n_trials // pack):
-            _pack(hand, pack, sampling, pruning)
+            _pack(hand, pack, sampling, judged)
         return float(n_trials)
 
     return run
 
 
-def _pack(hand: Hand, n: int, sampling: History, pruning: History) -> None:
+def _pack(hand: Hand, n: int, sampling: History, judged: JudgedStudy) -> None:
     claimant = Claimant(hand.worker, "cpu", "exact", hand.lease_s)
     lanes = claim(hand.database, hand.uuid, n, next(ids), claimant, sampling)
     assert len(lanes) == n
 
     def send(reports: list[TrialReport]) -> None:
-        report(hand.database, hand.uuid, reports, lease_s=hand.lease_s, history=pruning)
+        report(hand.database, hand.uuid, reports, lease_s=hand.lease_s, judged=judged)
 
     for step in range(1, N_STEPS):
         send([epochs_of(lane, {step: step / N_STEPS}) for lane in lanes])

@@ -1,6 +1,7 @@
 """What a pruner is: a plugin that stops a trial losing against its siblings."""
 
 from abc import abstractmethod
+from enum import StrEnum
 from typing import ClassVar
 
 from optuna.trial import FrozenTrial
@@ -13,14 +14,32 @@ from hpsearch.spec.views import Pruned
 REGISTRY = Registry("hpsearch.pruning")
 
 
+class Needs(StrEnum):
+    """What a pruner must be shown: the less, the cheaper is every report."""
+
+    NOTHING = "nothing"
+    CURVES = "curves"
+    TRIALS = "trials"
+
+
 class Pruner(StudyPlugin):
     """Settings and behaviour of one pruner.
 
     It keeps no state: whatever it must remember it writes as system attributes of the trial,
     which are stored with the report.
+
+    Attributes:
+        needs: ``TRIALS``: ``study.optuna`` has every trial with its parameters, as Optuna's own
+            pruners expect. ``CURVES``: the trial judged, without parameters, and the indexes of
+            the study. ``NOTHING``: it is never asked.
     """
 
-    needs_history: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs.TRIALS
+
+    @property
+    def attr_prefix(self) -> str | None:
+        """Beginning of the system attributes it writes; None if it writes none."""
+        return ""
 
     @abstractmethod
     def judge(self, study: JudgedStudy, trial: FrozenTrial) -> Pruned | None:

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from optuna.trial import FrozenTrial
 
-from hpsearch.pruning.base import REGISTRY, Pruner
+from hpsearch.pruning.base import REGISTRY, Needs, Pruner
 from hpsearch.pruning.judged_study import JudgedStudy
 from hpsearch.spec.views import Pruned
 
@@ -13,8 +13,13 @@ from hpsearch.spec.views import Pruned
 class NoPruner(Pruner):
     """Every trial runs to its own end; no sibling is ever read."""
 
-    needs_history: ClassVar[bool] = False
+    needs: ClassVar[Needs] = Needs.NOTHING
     name: Literal["none"] = "none"
+
+    @property
+    def attr_prefix(self) -> str | None:
+        """Return None."""
+        return None
 
     def judge(self, study: JudgedStudy, trial: FrozenTrial) -> Pruned | None:  # noqa: ARG002
         """Return None."""

@@ -1,42 +1,35 @@
-"""The common ground of pruners that Optuna brings."""
+"""The common ground of the pruners that decide as Optuna's of the same name."""
 
 import math
-from abc import abstractmethod
+from typing import ClassVar
 
-from optuna.pruners import BasePruner
-from optuna.trial import FrozenTrial
-
-from hpsearch.pruning.base import Pruner
-from hpsearch.pruning.judged_study import JudgedStudy
+from hpsearch.pruning.base import Needs, Pruner
 from hpsearch.spec.sections import Direction
 from hpsearch.spec.views import Pruned
 
-Compared = tuple[float | None, float | None]
-"""The value a trial was judged by, and the limit it missed; None where there is none."""
-
 
 class OptunaPruner(Pruner):
-    """A pruner that Optuna brings: Optuna decides, we say what was compared."""
+    """A pruner that Optuna has too, and that decides as Optuna's does.
 
-    @abstractmethod
-    def build(self, max_epochs: int) -> BasePruner:
-        """Return Optuna's pruner, every argument given."""
+    Optuna's own walk through all trials for every question; these ask indexes that are kept up
+    to date, so that a report costs the same however many trials there are.
+    """
 
-    @abstractmethod
-    def compared(self, study: JudgedStudy, trial: FrozenTrial) -> Compared:
-        """Return what decided against a trial that has just been pruned."""
+    needs: ClassVar[Needs] = Needs.CURVES
+
+    @property
+    def attr_prefix(self) -> str | None:
+        """Return None: only pruners with rungs write attributes."""
+        return None
 
     @property
     def rule(self) -> str:
         """What the decision is recorded as."""
         return str(getattr(self, "name", type(self).__name__))
 
-    def judge(self, study: JudgedStudy, trial: FrozenTrial) -> Pruned | None:
-        """Return why a trial is stopped at its last epoch, or None if it goes on."""
-        if not self.build(study.max_epochs).prune(study.optuna, trial):
-            return None
-        value, threshold = self.compared(study, trial)
-        return Pruned(self.rule, trial.last_step or 0, _finite(value), _finite(threshold))
+    def pruned(self, epoch: int, value: float | None, threshold: float | None) -> Pruned:
+        """Return the decision: the value a trial was judged by, and the limit it missed."""
+        return Pruned(self.rule, epoch, _finite(value), _finite(threshold))
 
 
 def best_of(values: list[float], direction: Direction) -> float | None:
@@ -45,6 +38,20 @@ def best_of(values: list[float], direction: Direction) -> float | None:
     if not numbers:
         return None
     return max(numbers) if direction is Direction.MAXIMIZE else min(numbers)
+
+
+def is_due(steps: list[int], n_warmup_steps: int, interval_steps: int) -> bool:
+    """Return whether the last of a trial's epochs is one to decide at.
+
+    It is after ``n_warmup_steps`` epochs and the first one recorded of its interval. Our epochs
+    count from 1 and Optuna's from 0, so the intervals begin one later.
+    """
+    last = max(steps)
+    begin = n_warmup_steps + 1
+    if last < begin:
+        return False
+    first = begin + (last - begin) // interval_steps * interval_steps
+    return max((step for step in steps if step != last), default=-1) < first
 
 
 def _finite(value: float | None) -> float | None:

@@ -1,20 +1,19 @@
 """Stop only what has stopped improving, even if another pruner would stop it now."""
 
-import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, PatientPruner
 from optuna.trial import FrozenTrial
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, WithJsonSchema
 
 from hpsearch.pruning.base import REGISTRY, Pruner
 from hpsearch.pruning.judged_study import JudgedStudy
-from hpsearch.pruning.optuna_pruner import Compared, OptunaPruner, best_of
+from hpsearch.pruning.optuna_pruner import OptunaPruner, best_of
 from hpsearch.spec.plugins import Refusal
 from hpsearch.spec.searchspace import SearchSpace
 from hpsearch.spec.sections import Direction, Objective
+from hpsearch.spec.views import Pruned
 from hpsearch.spec.wording import listed, show
 
 
@@ -105,22 +104,26 @@ class Patient(OptunaPruner):
         """Return at which epoch the wrapped pruner writes a system attribute."""
         return 0 if self._wrapped is None else self._wrapped.written_at(key, number, study)
 
-    def build(self, max_epochs: int) -> BasePruner:
-        """Return Optuna's pruner around Optuna's own wrapped one."""
-        wrapped = None if self._wrapped is None else self._wrapped.build(max_epochs)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            return PatientPruner(wrapped, patience=self.patience, min_delta=self.min_delta)
+    @property
+    def attr_prefix(self) -> str | None:
+        """Beginning of the attributes the wrapped pruner writes."""
+        return None if self._wrapped is None else self._wrapped.attr_prefix
 
-    def compared(self, study: JudgedStudy, trial: FrozenTrial) -> Compared:
-        """Return what the wrapped pruner compared; without one, the best values late and early."""
-        if self._wrapped is not None:
-            return self._wrapped.compared(study, trial)
-        steps = sorted(trial.intermediate_values)
-        values = [trial.intermediate_values[step] for step in steps]
+    def judge(self, study: JudgedStudy, trial: FrozenTrial) -> Pruned | None:
+        """Return why a trial is stopped at its last epoch, or None if it goes on."""
+        epochs = sorted(trial.intermediate_values)
+        if len(epochs) <= self.patience + 1:
+            return None
+        values = [trial.intermediate_values[epoch] for epoch in epochs]
         early = best_of(values[: -self.patience - 1], study.direction)
         late = best_of(values[-self.patience - 1 :], study.direction)
-        if early is None:
-            return late, None
+        if early is None or late is None:
+            return None  # nothing but NaN there
         is_maximized = study.direction is Direction.MAXIMIZE
-        return late, early - self.min_delta if is_maximized else early + self.min_delta
+        limit = early - self.min_delta if is_maximized else early + self.min_delta
+        if not (late < limit if is_maximized else late > limit):
+            return None
+        if self._wrapped is None:
+            return self.pruned(epochs[-1], late, limit)
+        found = self._wrapped.judge(study, trial)
+        return None if found is None else replace(found, rule=self.rule)

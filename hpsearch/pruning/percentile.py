@@ -2,17 +2,51 @@
 
 import math
 from abc import abstractmethod
+from collections import defaultdict
 from typing import Literal
 
 import numpy as np
-from optuna.pruners import BasePruner, PercentilePruner
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field
 
 from hpsearch.pruning.base import REGISTRY
 from hpsearch.pruning.judged_study import JudgedStudy
-from hpsearch.pruning.optuna_pruner import Compared, OptunaPruner, best_of
+from hpsearch.pruning.optuna_pruner import OptunaPruner, best_of, is_due
 from hpsearch.spec.sections import Direction
+from hpsearch.spec.views import Pruned
+from hpsearch.storage.curves import Curve
+
+
+class CompleteCurves:
+    """What the COMPLETE trials had reached at each epoch."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self._at: dict[int, list[float]] = defaultdict(list)
+        self._known: dict[tuple[int, float], tuple[int, float]] = {}
+
+    def change(self, old: Curve | None, new: Curve) -> None:
+        """Take note of a trial that is COMPLETE now; it stays as it is for ever."""
+        is_new = old is None or old.state is not TrialState.COMPLETE
+        if is_new and new.state is TrialState.COMPLETE:
+            self.n += 1
+            for epoch, value in new.values.items():
+                self._at[epoch].append(value)
+
+    def n_at(self, epoch: int) -> int:
+        """Return how many of them recorded an epoch."""
+        return len(self._at.get(epoch, ()))
+
+    def percentile(self, epoch: int, percent: float) -> float:
+        """Return the percentile of their values at an epoch that some recorded; NaN is passed."""
+        values = self._at[epoch]
+        n, found = self._known.get((epoch, percent), (0, math.nan))
+        if n != len(values):
+            numbers = np.asarray(values, dtype=float)
+            numbers = numbers[~np.isnan(numbers)]
+            found = float(np.percentile(numbers, percent)) if numbers.size else math.nan
+            self._known[epoch, percent] = (len(values), found)
+        return found
 
 
 class QuantilePruner(OptunaPruner):
@@ -28,30 +62,24 @@ class QuantilePruner(OptunaPruner):
     def kept(self) -> float:
         """The percentage of the trials that is kept."""
 
-    def build(self, max_epochs: int) -> BasePruner:  # noqa: ARG002 - the interface
-        """Return Optuna's pruner; our epochs count from 1, so its warm-up is one longer."""
-        return PercentilePruner(
-            self.kept,
-            n_startup_trials=self.n_startup_trials,
-            n_warmup_steps=self.n_warmup_steps + 1,
-            interval_steps=self.interval_steps,
-            n_min_trials=self.n_min_trials,
-        )
-
-    def compared(self, study: JudgedStudy, trial: FrozenTrial) -> Compared:
-        """Return the trial's best value so far, and the percentile at its last epoch."""
+    def judge(self, study: JudgedStudy, trial: FrozenTrial) -> Pruned | None:
+        """Return why a trial is stopped at its last epoch, or None if it goes on."""
+        complete = study.index(CompleteCurves, CompleteCurves)
+        if complete.n == 0 or complete.n < self.n_startup_trials:
+            return None
+        epochs = list(trial.intermediate_values)
+        if not epochs or not is_due(epochs, self.n_warmup_steps, self.interval_steps):
+            return None
+        epoch, is_maximized = max(epochs), study.direction is Direction.MAXIMIZE
+        limit = math.nan
+        if complete.n_at(epoch) >= self.n_min_trials:
+            limit = complete.percentile(epoch, 100 - self.kept if is_maximized else self.kept)
         best = best_of(list(trial.intermediate_values.values()), study.direction)
-        epoch = trial.last_step
-        at_epoch = [
-            other.intermediate_values[epoch]
-            for other in study.complete
-            if epoch in other.intermediate_values
-        ]
-        numbers = [value for value in at_epoch if not math.isnan(value)]
-        if best is None or not numbers:
-            return best, None
-        is_maximized = study.direction is Direction.MAXIMIZE
-        return best, float(np.percentile(numbers, 100 - self.kept if is_maximized else self.kept))
+        if best is None:
+            return self.pruned(epoch, None, limit)
+        if best < limit if is_maximized else best > limit:
+            return self.pruned(epoch, best, limit)
+        return None
 
 
 @REGISTRY.register("percentile")

@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-from optuna.pruners import BasePruner, SuccessiveHalvingPruner
-from optuna.trial import FrozenTrial
 from pydantic import Field
 
 from hpsearch.pruning.base import REGISTRY
@@ -26,19 +24,10 @@ class SuccessiveHalving(RungPruner):
     min_early_stopping_rate: int = Field(0, ge=0, le=32, description="rungs left out at first")
     bootstrap_count: int = Field(0, ge=0, description="trials a rung waits for")
 
-    def build(self, max_epochs: int) -> BasePruner:  # noqa: ARG002 - the interface
-        """Return Optuna's pruner; ``min_resource`` is never guessed from the first trials."""
-        return SuccessiveHalvingPruner(
-            min_resource=self.min_resource,
-            reduction_factor=self.reduction_factor,
-            min_early_stopping_rate=self.min_early_stopping_rate,
-            bootstrap_count=self.bootstrap_count,
-        )
+    def bracket(self, study: JudgedStudy, number: int) -> int:  # noqa: ARG002 - one for all
+        """Return 0: every trial competes with every other."""
+        return 0
 
     def ladder(self, study: JudgedStudy, number: int) -> Ladder:  # noqa: ARG002 - one for all
         """Return the rungs every trial climbs."""
         return Ladder(self.min_resource, self.reduction_factor, self.min_early_stopping_rate)
-
-    def rivals(self, study: JudgedStudy, trial: FrozenTrial) -> list[FrozenTrial]:  # noqa: ARG002
-        """Return every trial."""
-        return study.optuna.get_trials(deepcopy=False)

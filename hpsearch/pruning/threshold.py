@@ -1,14 +1,15 @@
 """Stop what leaves the range in which training makes sense."""
 
+import math
 from typing import Literal
 
-from optuna.pruners import BasePruner, ThresholdPruner
 from optuna.trial import FrozenTrial
 from pydantic import Field, model_validator
 
 from hpsearch.pruning.base import REGISTRY
 from hpsearch.pruning.judged_study import JudgedStudy
-from hpsearch.pruning.optuna_pruner import Compared, OptunaPruner
+from hpsearch.pruning.optuna_pruner import OptunaPruner, is_due
+from hpsearch.spec.views import Pruned
 
 
 @REGISTRY.register("threshold")
@@ -29,17 +30,15 @@ class Threshold(OptunaPruner):
             raise ValueError("lower must not be above upper: everything would be pruned")
         return self
 
-    def build(self, max_epochs: int) -> BasePruner:  # noqa: ARG002 - the interface
-        """Return Optuna's pruner; our epochs count from 1, so its warm-up is one longer."""
-        return ThresholdPruner(
-            lower=self.lower,
-            upper=self.upper,
-            n_warmup_steps=self.n_warmup_steps + 1,
-            interval_steps=self.interval_steps,
-        )
-
-    def compared(self, study: JudgedStudy, trial: FrozenTrial) -> Compared:  # noqa: ARG002
-        """Return the last value, and the limit it is beyond."""
-        value = trial.intermediate_values[trial.last_step or 0]
-        is_low = self.lower is not None and value < self.lower
-        return value, self.lower if is_low else self.upper
+    def judge(self, study: JudgedStudy, trial: FrozenTrial) -> Pruned | None:  # noqa: ARG002
+        """Return why a trial is stopped at its last epoch, or None if it goes on."""
+        epochs = list(trial.intermediate_values)
+        if not epochs or not is_due(epochs, self.n_warmup_steps, self.interval_steps):
+            return None
+        epoch = max(epochs)
+        value = trial.intermediate_values[epoch]
+        if self.lower is not None and value < self.lower:
+            return self.pruned(epoch, value, self.lower)
+        if math.isnan(value) or (self.upper is not None and value > self.upper):
+            return self.pruned(epoch, value, self.upper)
+        return None

@@ -22,7 +22,7 @@ from hpsearch.storage import workers
 from hpsearch.storage.database import Database, now
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.studies.claim import Claimant, ClaimedTrial
-from hpsearch.storage.history import History
+from hpsearch.studies.judged import judged_study
 from hpsearch.studies.next_study import has_suspects, lead
 from hpsearch.studies.recover import HandBack, hand_back, renew_leases
 from hpsearch.studies.report import Decision, Ending, TrialReport, Verdict, report
@@ -92,7 +92,7 @@ class Session:
         self._progress = progress
         self._checkpoints = Checkpoints(database, study.uuid, artifacts_dir, checkpoint_s, states)
         self._claims = Claims(database, study, claimant, self._checkpoints.load)
-        self._history = History(study.study_id)
+        self._judged = judged_study(definition, study.study_id)
         self._live: dict[int, ClaimedTrial] = {}
         self._advanced: set[int] = set()  # lanes with an epoch in this turn
         self._ended: set[int] = set()
@@ -259,7 +259,7 @@ class Session:
                 self._study.uuid,
                 list(self._unsent.values()),
                 lease_s=self._claimant.lease_s,
-                history=self._history,
+                judged=self._judged,
             )
         except ServiceDown as error:
             self._outage.failed(error)

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, insert, or_, select, update
+from optuna.trial import TrialState as OptunaState
+from sqlalchemy import Row, bindparam, func, or_, select, update
 
 from hpsearch.spec.states import AttemptState
-from hpsearch.storage.database import Transaction
-from hpsearch.storage.tables import attempts, studies
+from hpsearch.spec.views import Pruned
+from hpsearch.storage import bulk
+from hpsearch.storage.database import CLOCK, Transaction, now
+from hpsearch.storage.tables import attempts, optuna_trials, studies, trials
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,100 @@ class AttemptRecord:
 def insert_attempts(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write new RUNNING attempts; each row names every column but the measured ones."""
     fixed = {"state": AttemptState.RUNNING, "device_seconds": 0.0}
-    tx.execute(insert(attempts), [{**row, **fixed} for row in rows])
+    bulk.insert_rows(tx, attempts, [{**row, **fixed} for row in rows])
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRecord:
+    """One attempt and what a report needs to know of its trial.
+
+    Attributes:
+        token: The attempt's.
+        state: The attempt's.
+        worker: Who trains it.
+        started_at: When the attempt began.
+        attempt_s: Device-seconds of this attempt.
+        trial_id: Optuna's id of the trial.
+        number: The trial's number.
+        epochs: The last epoch recorded.
+        n_parameters: Trainable weights, None before the first report.
+        device_seconds: Of all attempts.
+        running_s: Seconds RUNNING in earlier attempts.
+        pack_limit: See the trial's record.
+        cleared_after: See the trial's record.
+        is_asked_to_stop: Whether the trial ends at its next epoch.
+        is_pruned: Whether the trial is PRUNED.
+        pruned: Why, if it is.
+    """
+
+    token: str
+    state: AttemptState
+    worker: str
+    started_at: datetime
+    attempt_s: float
+    trial_id: int
+    number: int
+    epochs: int
+    n_parameters: int | None
+    device_seconds: float
+    running_s: float
+    pack_limit: int | None
+    cleared_after: int
+    is_asked_to_stop: bool
+    is_pruned: bool
+    pruned: Pruned | None
+
+
+_LANES = (
+    select(
+        attempts.c.token,
+        attempts.c.state,
+        attempts.c.worker,
+        attempts.c.started_at,
+        attempts.c.device_seconds,
+        trials.c.trial_id,
+        trials.c.number,
+        trials.c.epochs,
+        trials.c.n_parameters,
+        trials.c.device_seconds,
+        trials.c.running_s,
+        trials.c.pack_limit,
+        trials.c.cleared_after,
+        trials.c.is_asked_to_stop,
+        optuna_trials.c.state,
+        trials.c.pruned,
+    )
+    .select_from(
+        attempts.join(trials, trials.c.trial_id == attempts.c.trial_id).join(
+            optuna_trials, optuna_trials.c.trial_id == attempts.c.trial_id
+        )
+    )
+    .where(
+        attempts.c.study_id == bindparam("study_id"),
+        attempts.c.token.in_(bindparam("tokens", expanding=True)),
+    )
+    .order_by(attempts.c.trial_number)
+)
+
+
+_LANES_AND_CLOCK = _LANES.add_columns(CLOCK)
+
+
+def lanes(
+    tx: Transaction, study_id: int, tokens: Iterable[str]
+) -> tuple[list[LaneRecord], datetime]:
+    """Return the attempts that carry these tokens, in number order, and the database's clock."""
+    query = _LANES if tx.dialect.name == "sqlite" else _LANES_AND_CLOCK
+    rows = tx.execute(query, {"study_id": study_id, "tokens": list(tokens)}).all()
+    records = []
+    for row in rows:
+        values = list(row[:16])
+        values[1] = AttemptState(row[1])
+        values[14] = row[14] is OptunaState.PRUNED
+        values[15] = None if row[15] is None else Pruned(**row[15])
+        records.append(LaneRecord(*values))
+    at = rows[-1][16].replace(tzinfo=UTC) if rows and query is _LANES_AND_CLOCK else now(tx)
+    return records, at
 
 
 def of_claim(tx: Transaction, study_id: int, claim_id: str) -> list[AttemptRecord]:
@@ -79,16 +175,31 @@ def of_worker(tx: Transaction, study_id: int, worker: str) -> list[AttemptRecord
     return [attempt for attempt in running(tx, study_id) if attempt.worker == worker]
 
 
+_companions = attempts.alias("companions")
+_COUNT_PACK = (
+    update(attempts)
+    .where(
+        attempts.c.study_id == bindparam("b_study_id"),
+        attempts.c.state == AttemptState.RUNNING,
+        attempts.c.worker == bindparam("b_worker"),
+    )
+    .values(
+        pack_size=select(func.count())
+        .select_from(_companions)
+        .where(
+            _companions.c.study_id == bindparam("b_study_id"),
+            _companions.c.state == AttemptState.RUNNING,
+            _companions.c.worker == bindparam("b_worker"),
+        )
+        .scalar_subquery()
+    )
+)
+
+
 def count_packs(tx: Transaction, study_id: int, workers: Iterable[str]) -> None:
     """Write on the RUNNING attempts of these workers how many there are on each."""
     for worker in sorted(set(workers)):
-        where = (
-            attempts.c.study_id == study_id,
-            attempts.c.state == AttemptState.RUNNING,
-            attempts.c.worker == worker,
-        )
-        n = tx.execute(select(func.count()).select_from(attempts).where(*where)).scalar_one()
-        tx.execute(update(attempts).where(*where).values(pack_size=n))
+        tx.execute(_COUNT_PACK, {"b_study_id": study_id, "b_worker": worker})
 
 
 def studies_to_recover(
@@ -132,17 +243,10 @@ def renew(
     return tx.execute(update(attempts).where(*where).values(lease_expires_at=until)).rowcount
 
 
-def record_usage(
-    tx: Transaction, device_seconds: Mapping[str, float], lease_expires_at: datetime
-) -> None:
-    """Write cumulative device-seconds by token and extend those leases."""
-    if not device_seconds:
-        return
-    tx.execute(
-        update(attempts)
-        .where(attempts.c.token == bindparam("b_token"))
-        .values(device_seconds=bindparam("b_seconds"), lease_expires_at=lease_expires_at),
-        [{"b_token": token, "b_seconds": s} for token, s in device_seconds.items()],
+def update_attempts(tx: Transaction, changes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write the same columns of many attempts of a locked study, by token, in bulk."""
+    bulk.update_rows(
+        tx, attempts, "token", [{"token": token, **row} for token, row in changes.items()]
     )
 
 

@@ -1,10 +1,11 @@
 """Rows of epochs: every metric of every epoch of every trial."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import select
 
 from hpsearch.spec.views import EpochView
+from hpsearch.storage import bulk
 from hpsearch.storage.database import Transaction
 from hpsearch.storage.tables import epochs, trials
 
@@ -27,18 +28,7 @@ def insert_epochs(
         }
         for (trial_id, epoch), of_epoch in metrics.items()
     ]
-    if rows:
-        tx.execute(insert(epochs), rows)
-
-
-def last_epochs(tx: Transaction, trial_ids: Sequence[int]) -> dict[int, int]:
-    """Return the last recorded epoch by trial id; trials without any are left out."""
-    query = (
-        select(epochs.c.trial_id, func.max(epochs.c.epoch))
-        .where(epochs.c.trial_id.in_(trial_ids))
-        .group_by(epochs.c.trial_id)
-    )
-    return {trial_id: last for trial_id, last in tx.execute(query)}  # noqa: C416 - typed rows
+    bulk.insert_rows(tx, epochs, rows)
 
 
 def read_epochs(

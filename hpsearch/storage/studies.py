@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from optuna.study import StudyDirection
-from sqlalchemy import Row, Select, delete, insert, select, tuple_, update
+from sqlalchemy import Row, Select, bindparam, delete, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from hpsearch.errors import NameTaken, StudyNotFound
@@ -155,7 +155,7 @@ def get_study(tx: Transaction, name: str) -> StudyRecord:
 
 def find_study(tx: Transaction, uuid: str) -> StudyRecord | None:
     """Return the study of this uuid, or None."""
-    return _one(tx, select(studies).where(studies.c.uuid == uuid))
+    return _one(tx, _BY_UUID, {"uuid": uuid})
 
 
 def find_by_idempotency_key(tx: Transaction, owner: str, key: str) -> StudyRecord | None:
@@ -177,13 +177,21 @@ def lock_by_name(tx: Transaction, name: str) -> StudyRecord:
     return get_study(tx, name)
 
 
+_BY_UUID = select(studies).where(studies.c.uuid == bindparam("uuid"))
+# A locked row is returned as its last holder left it, even if the statement began before; so
+# ours is locked with Optuna's, after it, and nothing else is read in this statement.
+_LOCKED = (
+    _BY_UUID.select_from(
+        studies.join(optuna_studies, optuna_studies.c.study_id == studies.c.study_id)
+    )
+    # in this order: whoever locks by name holds Optuna's row while it writes ours
+    .with_for_update(of=[optuna_studies, studies])
+)
+
+
 def lock_by_uuid(tx: Transaction, uuid: str) -> StudyRecord | None:
     """Lock the study of this uuid and return it as it is under the lock; None if it is gone."""
-    of_uuid = select(studies.c.study_id).where(studies.c.uuid == uuid).scalar_subquery()
-    lock = select(optuna_studies.c.study_id).where(optuna_studies.c.study_id == of_uuid)
-    if tx.execute(lock.with_for_update()).first() is None:
-        return None
-    return find_study(tx, uuid)  # a statement of its own: it sees what the last holder left
+    return _one(tx, _LOCKED if tx.dialect.name != "sqlite" else _BY_UUID, {"uuid": uuid})
 
 
 def list_studies(
@@ -274,6 +282,64 @@ def raise_revision(tx: Transaction, study: StudyRecord) -> int:
     return revision
 
 
+def advance(
+    tx: Transaction,
+    study: StudyRecord,
+    at: datetime,
+    *,
+    device_seconds: float = 0.0,
+    weight: float = 1.0,
+    n_indexes: int = 0,
+) -> StudyRecord:
+    """Raise the revision of a locked study and add to its sums; return it as it is now.
+
+    Args:
+        tx: The verb's transaction.
+        study: The study as it was when locked.
+        at: The time of the change.
+        device_seconds: Used since the last time; their share is added to the virtual time.
+        weight: The study's.
+        n_indexes: How many sample indexes were issued.
+    """
+    row = tx.execute(
+        _ADVANCE,
+        {
+            "b_study_id": study.study_id,
+            "b_at": at,
+            "b_used_s": device_seconds,
+            "b_share": device_seconds / weight,
+            "b_indexes": n_indexes,
+        },
+    ).one()
+    return replace(
+        study,
+        revision=row[0],
+        device_seconds=row[1],
+        virtual_time=row[2],
+        next_sample_index=row[3],
+        updated_at=at,
+    )
+
+
+_ADVANCE = (
+    update(studies)
+    .where(studies.c.study_id == bindparam("b_study_id"))
+    .values(
+        revision=studies.c.revision + 1,
+        updated_at=bindparam("b_at"),
+        device_seconds=studies.c.device_seconds + bindparam("b_used_s"),
+        virtual_time=studies.c.virtual_time + bindparam("b_share"),
+        next_sample_index=studies.c.next_sample_index + bindparam("b_indexes"),
+    )
+    .returning(
+        studies.c.revision,
+        studies.c.device_seconds,
+        studies.c.virtual_time,
+        studies.c.next_sample_index,
+    )
+)
+
+
 def delete_rows(tx: Transaction, study: StudyRecord) -> None:
     """Delete a locked study with everything that belongs to it, ours and Optuna's."""
     of_study = select(optuna_trials.c.trial_id).where(optuna_trials.c.study_id == study.study_id)
@@ -292,8 +358,10 @@ def delete_rows(tx: Transaction, study: StudyRecord) -> None:
         tx.execute(delete(table).where(table.c.study_id == study.study_id))
 
 
-def _one(tx: Transaction, query: Select[Any]) -> StudyRecord | None:
-    row = tx.execute(query).first()
+def _one(
+    tx: Transaction, query: Select[Any], params: Mapping[str, Any] | None = None
+) -> StudyRecord | None:
+    row = tx.execute(query, params).first()
     return None if row is None else _record(row)
 
 

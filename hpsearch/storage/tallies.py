@@ -12,7 +12,7 @@ from typing import Any
 
 from optuna.storages._rdb.models import TrialValueModel
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, update
 
 from hpsearch.spec.sections import Direction
 from hpsearch.spec.states import AttemptState, TrialState
@@ -54,13 +54,12 @@ class Tally:
         return sum(self.n.values())
 
 
-def tally(tx: Transaction, study: StudyRecord, *, with_best: bool = True) -> Tally:
+def tally(tx: Transaction, study: StudyRecord) -> Tally:
     """Return the sums over all finished trials, as of this transaction.
 
     Args:
         tx: An open transaction.
         study: The study as it is in this transaction.
-        with_best: Also look for the best trial; without, ``best`` is the kept one.
     """
     kept, after = _kept(study)
     n, counted, seconds = dict(kept.n), dict(kept.counted), dict(kept.seconds)
@@ -73,29 +72,63 @@ def tally(tx: Transaction, study: StudyRecord, *, with_best: bool = True) -> Tal
         saved_s += float(more_saved_s)
         n_recent += n_more
     best = kept.best
-    if n_recent and with_best:
+    if n_recent:
         best = _better(study, best, _recent_best(tx, study, after))
     return Tally(n, counted, seconds, saved_s, best, n_recent)
 
 
 def count(tx: Transaction, study: StudyRecord) -> TrialCountsRecord:
     """Return how many trials of the study stand where."""
-    finished = tally(tx, study, with_best=False)
-    total = _n_trials(tx, study.study_id)
-    running = _n_running(tx, study.study_id)
-    waiting = total - running - finished.n_finished
+    kept, after = _kept(study)
+    row = tx.execute(_COUNTS, {"study_id": study.study_id, "after": after}).one()
+    largest, running, complete, pruned, fail, counted, counted_fail = row
+    n = {state: kept.n.get(state, 0) for state in TrialState}
+    total = 0 if largest is None else largest + 1  # numbers have no gap
+    waiting = total - running - sum(n.values()) - complete - pruned - fail
     return TrialCountsRecord(
         waiting=waiting,
         waiting_begun=_n_waiting_begun(tx, study.study_id) if waiting else 0,
         running=running,
-        complete=finished.n.get(TrialState.COMPLETE, 0),
-        pruned=finished.n.get(TrialState.PRUNED, 0),
-        fail=finished.n.get(TrialState.FAIL, 0),
-        counted=sum(finished.counted.values()),
-        counted_fail=finished.counted.get(TrialState.FAIL, 0),
+        complete=n[TrialState.COMPLETE] + complete,
+        pruned=n[TrialState.PRUNED] + pruned,
+        fail=n[TrialState.FAIL] + fail,
+        counted=sum(kept.counted.values()) + counted,
+        counted_fail=kept.counted.get(TrialState.FAIL, 0) + counted_fail,
         total=total,
-        n_recent=finished.n_recent,
+        n_recent=complete + pruned + fail,
     )
+
+
+def _number_of(*where: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.count(case((and_(*where), 1)))
+
+
+_COUNTS = (
+    select(
+        # the largest is the end of an index
+        select(func.max(trials.c.number))
+        .where(trials.c.study_id == bindparam("study_id"))
+        .correlate(None)
+        .scalar_subquery(),
+        # a RUNNING trial has exactly one RUNNING attempt
+        select(func.count())
+        .select_from(attempts)
+        .where(
+            attempts.c.study_id == bindparam("study_id"),
+            attempts.c.state == AttemptState.RUNNING,
+        )
+        .scalar_subquery(),
+        *(_number_of(optuna_trials.c.state == state) for state in _FINISHED),
+        _number_of(trials.c.is_counted),
+        _number_of(trials.c.is_counted, optuna_trials.c.state == OptunaState.FAIL),
+    )
+    .select_from(trials.join(optuna_trials, trials.c.trial_id == optuna_trials.c.trial_id))
+    .where(
+        trials.c.study_id == bindparam("study_id"),
+        trials.c.revision > bindparam("after"),
+        optuna_trials.c.state.in_(_FINISHED),
+    )
+)
 
 
 def fold(tx: Transaction, study: StudyRecord) -> None:
@@ -195,19 +228,6 @@ def _better(
 def _is_maximised(study: StudyRecord) -> bool:
     direction: str = study.definition["objectives"][0]["direction"]
     return direction == Direction.MAXIMIZE
-
-
-def _n_trials(tx: Transaction, study_id: int) -> int:
-    # numbers have no gap, and the largest is the end of an index
-    largest = select(func.max(trials.c.number)).where(trials.c.study_id == study_id)
-    found = tx.execute(largest).scalar()
-    return 0 if found is None else found + 1
-
-
-def _n_running(tx: Transaction, study_id: int) -> int:
-    # a RUNNING trial has exactly one RUNNING attempt
-    where = (attempts.c.study_id == study_id, attempts.c.state == AttemptState.RUNNING)
-    return tx.execute(select(func.count()).select_from(attempts).where(*where)).scalar_one()
 
 
 def _n_waiting_begun(tx: Transaction, study_id: int) -> int:

@@ -13,7 +13,6 @@ from sqlalchemy import (
     ColumnElement,
     Row,
     Select,
-    bindparam,
     delete,
     func,
     insert,
@@ -24,6 +23,7 @@ from sqlalchemy import (
 from hpsearch.spec.space import ParameterValue
 from hpsearch.spec.states import FailureKind, Origin, TrialState
 from hpsearch.spec.views import Failure, Pruned
+from hpsearch.storage import bulk
 from hpsearch.storage.database import Transaction
 from hpsearch.storage.tables import (
     epochs,
@@ -246,6 +246,9 @@ def enqueue_trials(
     return ids
 
 
+_NEW_IDS = insert(optuna_trials).returning(optuna_trials.c.trial_id, sort_by_parameter_order=True)
+
+
 def _insert(
     tx: Transaction,
     study_id: int,
@@ -255,18 +258,16 @@ def _insert(
     revision: int,
     at: datetime,
 ) -> list[int]:
-    returning = insert(optuna_trials).returning(
-        optuna_trials.c.trial_id, sort_by_parameter_order=True
-    )
     started = _naive(at) if state is OptunaState.RUNNING else None
     numbers = range(first_number, first_number + len(rows))
     new = [
         {"study_id": study_id, "number": n, "state": state, "datetime_start": started}
         for n in numbers
     ]
-    ids = list(tx.execute(returning, new).scalars())
-    tx.execute(
-        insert(trials),
+    ids = list(tx.execute(_NEW_IDS, new).scalars())
+    bulk.insert_rows(
+        tx,
+        trials,
         [
             {
                 "trial_id": trial_id,
@@ -353,14 +354,18 @@ def write_params(
         for trial_id, named in params.items()
         for name, (value, distribution) in named.items()
     ]
-    if rows:
-        tx.execute(insert(optuna_params), rows)
+    bulk.insert_rows(tx, optuna_params, rows)
     write_system_attrs(tx, system_attrs)
-    tx.execute(
-        update(trials)
-        .where(trials.c.trial_id == bindparam("b_id"))
-        .values(has_params=True, planned_epochs=bindparam("b_epochs"), revision=revision),
-        [{"b_id": trial_id, "b_epochs": planned_epochs[trial_id]} for trial_id in params],
+    update_trials(
+        tx,
+        {
+            trial_id: {
+                "has_params": True,
+                "planned_epochs": planned_epochs[trial_id],
+                "revision": revision,
+            }
+            for trial_id in params
+        },
     )
 
 
@@ -371,16 +376,7 @@ def write_system_attrs(tx: Transaction, attrs: Mapping[int, Mapping[str, Any]]) 
         for trial_id, named in attrs.items()
         for key, value in named.items()
     ]
-    if not rows:
-        return
-    for row in rows:
-        tx.execute(
-            delete(optuna_system_attrs).where(
-                optuna_system_attrs.c.trial_id == row["trial_id"],
-                optuna_system_attrs.c.key == row["key"],
-            )
-        )
-    tx.execute(insert(optuna_system_attrs), rows)
+    bulk.insert_rows(tx, optuna_system_attrs, rows, replacing=("trial_id", "key"))
 
 
 def read_params(tx: Transaction, trial_ids: Iterable[int]) -> dict[int, dict[str, ParameterValue]]:
@@ -454,8 +450,7 @@ def write_values(tx: Transaction, values: Mapping[int, Sequence[float]]) -> None
                     "value_type": kind,
                 }
             )
-    if rows:
-        tx.execute(insert(optuna_values), rows)
+    bulk.insert_rows(tx, optuna_values, rows)
 
 
 def write_intermediate(tx: Transaction, values: Mapping[tuple[int, int], float]) -> None:
@@ -471,25 +466,24 @@ def write_intermediate(tx: Transaction, values: Mapping[tuple[int, int], float])
                 "intermediate_value_type": kind,
             }
         )
-    if rows:
-        tx.execute(insert(optuna_intermediate), rows)
+    bulk.insert_rows(tx, optuna_intermediate, rows)
 
 
 def set_states(tx: Transaction, states: Mapping[int, TrialState], *, at: datetime) -> None:
     """Set Optuna's states by trial id; a finished one gets its completion time."""
-    by_state: dict[TrialState, list[int]] = {}
-    for trial_id, state in states.items():
-        by_state.setdefault(state, []).append(trial_id)
-    for state, ids in by_state.items():
-        for chunk in _chunks(sorted(ids)):
-            tx.execute(
-                update(optuna_trials)
-                .where(optuna_trials.c.trial_id.in_(chunk))
-                .values(
-                    state=OptunaState[state.name],
-                    datetime_complete=_naive(at) if state.has_finished else None,
-                )
-            )
+    bulk.update_rows(
+        tx,
+        optuna_trials,
+        "trial_id",
+        [
+            {
+                "trial_id": trial_id,
+                "state": OptunaState[state.name],
+                "datetime_complete": _naive(at) if state.has_finished else None,
+            }
+            for trial_id, state in states.items()
+        ],
+    )
 
 
 def update_trial(tx: Transaction, trial_id: int, **changes: Any) -> None:
@@ -499,20 +493,8 @@ def update_trial(tx: Transaction, trial_id: int, **changes: Any) -> None:
 
 def update_trials(tx: Transaction, changes: Mapping[int, Mapping[str, Any]]) -> None:
     """Write the same columns of many trials of a locked study, by trial id, in bulk."""
-    if not changes:
-        return
-    names = next(iter(changes.values()))
-    statement = (
-        update(trials)
-        .where(trials.c.trial_id == bindparam("b_id"))
-        .values({name: bindparam(f"b_{name}") for name in names})
-    )
-    tx.execute(
-        statement,
-        [
-            {"b_id": trial_id, **{f"b_{name}": value for name, value in row.items()}}
-            for trial_id, row in changes.items()
-        ],
+    bulk.update_rows(
+        tx, trials, "trial_id", [{"trial_id": id_, **row} for id_, row in changes.items()]
     )
 
 

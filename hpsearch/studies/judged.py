@@ -1,11 +1,7 @@
 """A study as its pruner sees it, and what the pruner forgets of a trial that is rewound."""
 
-from collections.abc import Iterable
-
-from optuna.trial import FrozenTrial
-
 from hpsearch.errors import InvalidDefinition
-from hpsearch.pruning.base import Pruner
+from hpsearch.pruning.base import Needs, Pruner
 from hpsearch.pruning.judged_study import JudgedStudy
 from hpsearch.spec.definition import Definition
 from hpsearch.storage import trials
@@ -15,15 +11,21 @@ from hpsearch.storage.trials import TrialRecord
 from hpsearch.studies.compiled import compiled
 
 
-def judged_study(definition: Definition, trials: Iterable[FrozenTrial] = ()) -> JudgedStudy:
+def judged_study(definition: Definition, study_id: int = 0) -> JudgedStudy:
     """Return the study with the metric of the first per-epoch objective.
 
     Args:
         definition: The study's definition.
-        trials: Its trials, if they are needed.
+        study_id: The study; not needed where no trial is judged.
     """
+    pruner = definition.pruner if isinstance(definition.pruner, Pruner) else None
     return JudgedStudy(
-        definition.name, definition.goal_direction, definition.space.max_epochs, trials
+        definition.name,
+        definition.goal_direction,
+        definition.space.max_epochs,
+        study_id,
+        attr_prefix=None if pruner is None else pruner.attr_prefix,
+        with_trials=pruner is not None and pruner.needs is Needs.TRIALS,
     )
 
 
@@ -38,7 +40,7 @@ def forget_future(tx: Transaction, study: StudyRecord, record: TrialRecord, epoc
     except InvalidDefinition:
         return  # a plugin that is not installed here remembers nothing we could read
     pruner = definition.pruner
-    if not isinstance(pruner, Pruner) or not pruner.needs_history:
+    if not isinstance(pruner, Pruner) or pruner.attr_prefix is None:
         return
     judged = judged_study(definition)
     trials.delete_system_attrs(

@@ -13,14 +13,19 @@ from hpsearch.studies.settle import settle
 MESSAGE = "the trial ran longer than limits.trial_timeout_s"
 
 
-def is_overdue(
-    study: StudyRecord, trial: TrialRecord, attempt: AttemptRecord, at: datetime
-) -> bool:
-    """Return whether a running trial has used up its time, over all its attempts."""
+def is_overdue(study: StudyRecord, running_s: float, started_at: datetime, at: datetime) -> bool:
+    """Return whether a running trial has used up its time, over all its attempts.
+
+    Args:
+        study: The study.
+        running_s: How long its earlier attempts ran.
+        started_at: When the last one began.
+        at: The time now.
+    """
     limit_s: float | None = study.limits["trial_timeout_s"]
     if limit_s is None:
         return False
-    return trial.running_s + (at - attempt.started_at).total_seconds() > limit_s
+    return running_s + (at - started_at).total_seconds() > limit_s
 
 
 def fail_overdue(database: Database) -> int:
@@ -42,7 +47,7 @@ def _overdue(tx: Transaction, study: StudyRecord) -> list[tuple[TrialRecord, Att
     return [
         (trial, running[trial.number])
         for trial in trials.by_numbers(tx, study.study_id, running)
-        if is_overdue(study, trial, running[trial.number], at)
+        if is_overdue(study, trial.running_s, running[trial.number].started_at, at)
     ]
 
 

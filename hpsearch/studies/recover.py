@@ -296,7 +296,7 @@ def _record_usage(
     device_seconds: float,
 ) -> float:
     delta = max(0.0, device_seconds - attempt.device_seconds)
-    attempts.record_usage(tx, {attempt.token: device_seconds}, attempt.lease_expires_at)
+    attempts.update_attempts(tx, {attempt.token: {"device_seconds": device_seconds}})
     trials.update_trial(tx, record.trial_id, device_seconds=record.device_seconds + delta)
     studies.add_usage(tx, study, delta, study.definition["weight"])
     return delta

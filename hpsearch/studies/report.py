@@ -12,17 +12,18 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from optuna.trial import TrialState as OptunaState
+
 from hpsearch.faults import Window, reached
-from hpsearch.pruning.base import Pruner
+from hpsearch.pruning.base import Needs, Pruner
+from hpsearch.pruning.judged_study import JudgedStudy
 from hpsearch.spec.definition import Definition
 from hpsearch.spec.states import AttemptState, FailureKind, StateReason, StudyState, TrialState
 from hpsearch.spec.views import Pruned
-from hpsearch.storage import attempts, epochs, owners, studies, trials
-from hpsearch.storage.attempts import AttemptRecord
-from hpsearch.storage.database import Database, Transaction, now
-from hpsearch.storage.history import History
+from hpsearch.storage import attempts, epochs, owners, studies, tallies, trials
+from hpsearch.storage.attempts import LaneRecord
+from hpsearch.storage.database import Database, Transaction
 from hpsearch.storage.studies import StudyRecord
-from hpsearch.storage.trials import TrialRecord
 from hpsearch.studies.compiled import compiled
 from hpsearch.studies.judged import judged_study
 from hpsearch.studies.overdue import MESSAGE as OVERDUE
@@ -33,16 +34,17 @@ from hpsearch.studies.target import meets_targets
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a lane ended by itself.
+    """How a lane ended.
 
     Attributes:
-        state: COMPLETE or FAIL.
+        state: COMPLETE or FAIL; PRUNED if it did not end by itself.
         best_epoch: The epoch the values were taken at.
         values: One per objective, in order; empty if it failed.
         test: Metrics on the test split.
         confusion: Its examples by true and by predicted class, or None.
         stopped_early: Whether patience ended it.
         failure: Kind and message if it failed.
+        pruned: Why, if it did not end by itself.
     """
 
     state: TrialState
@@ -52,6 +54,7 @@ class Ending:
     confusion: Sequence[Sequence[int]] | None = None
     stopped_early: bool = False
     failure: tuple[FailureKind, str] | None = None
+    pruned: Pruned | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +100,29 @@ class Decision:
 
 @dataclass(slots=True)
 class _Lane:
-    """One lane of a report while it is being judged."""
+    """One lane of a report while it is being judged.
+
+    Attributes:
+        report: What it says.
+        stored: The attempt and the trial before it.
+        new_epochs: What it adds to them.
+        used_s: Device-seconds since the last report.
+    """
 
     report: TrialReport
-    attempt: AttemptRecord
-    trial: TrialRecord
+    stored: LaneRecord
     new_epochs: dict[int, Mapping[str, float]]
+    used_s: float
+
+    @property
+    def number(self) -> int:
+        """The trial's number."""
+        return self.stored.number
+
+    @property
+    def trial_id(self) -> int:
+        """Optuna's id of the trial."""
+        return self.stored.trial_id
 
 
 def report(
@@ -111,7 +131,7 @@ def report(
     reports: Sequence[TrialReport],
     *,
     lease_s: float,
-    history: History | None = None,
+    judged: JudgedStudy | None = None,
 ) -> dict[int, Decision]:
     """Record what lanes measured and how they ended; return a decision by trial number.
 
@@ -123,73 +143,74 @@ def report(
         uuid: The study.
         reports: One per lane.
         lease_s: For how long the leases are renewed, from now.
-        history: The caller's incremental view of the study, used if the pruner needs one.
+        judged: The caller's view of the study as its pruner sees it, kept from report to report;
+            a new one if None.
     """
     fenced = {item.number: Decision(Verdict.FENCED) for item in reports}
     try:
+        if judged is not None and judged.is_fresh:
+            _read_ahead(database, uuid, judged)
         with database.write() as tx:
             study = studies.lock_by_uuid(tx, uuid)
             if study is None:
                 return fenced
-            known = attempts.by_tokens(tx, study.study_id, [item.token for item in reports])
-            decisions = fenced | _outcomes(tx, study, reports, known)
-            lanes = _live_lanes(tx, study, reports, known)
+            tokens = [item.token for item in reports]
+            found, at = attempts.lanes(tx, study.study_id, tokens)
+            known = {lane.token: lane for lane in found}
+            decisions = fenced | _outcomes(reports, known)
+            lanes = _live_lanes(reports, known)
             if lanes:
-                view = history or History(study.study_id)
-                decisions |= _record(tx, study, lanes, lease_s, view)
+                decisions |= _record(tx, study, lanes, at, lease_s, judged)
             reached(Window.REPORT_UNCOMMITTED)
         reached(Window.REPORT_COMMITTED)
         return decisions
     except BaseException:
-        if history is not None:
-            history.forget()  # it may have read what was rolled back
+        if judged is not None:
+            judged.forget()  # it may have taken what was rolled back
         raise
 
 
-def _live_lanes(
-    tx: Transaction,
-    study: StudyRecord,
-    reports: Sequence[TrialReport],
-    known: Mapping[str, AttemptRecord],
-) -> list[_Lane]:
-    live = {
-        item.number: item
-        for item in reports
-        if item.token in known
-        and known[item.token].state is AttemptState.RUNNING
-        and known[item.token].trial_number == item.number
-    }
-    records = trials.by_numbers(tx, study.study_id, live)
-    last = epochs.last_epochs(tx, [record.trial_id for record in records])
+def _read_ahead(database: Database, uuid: str, judged: JudgedStudy) -> None:
+    """Read what siblings have reported before the lock: all of it takes its time."""
+    with database.read() as tx:
+        study = studies.find_study(tx, uuid)
+        if study is not None and _pruner(compiled(study)) is not None:
+            judged.refresh(tx, study.revision)
+
+
+def _live_lanes(reports: Sequence[TrialReport], known: Mapping[str, LaneRecord]) -> list[_Lane]:
+    """Return the lanes that go on from where their trial stands, in number order."""
     lanes = []
-    for record in records:
-        item, recorded = live[record.number], last.get(record.trial_id, 0)
+    for item in reports:
+        stored = known.get(item.token)
+        if (
+            stored is None
+            or stored.state is not AttemptState.RUNNING
+            or stored.number != item.number
+        ):
+            continue
+        recorded = stored.epochs
         new = {epoch: item.epochs[epoch] for epoch in sorted(item.epochs) if epoch > recorded}
         # a lane that went on from somewhere else would leave a hole: it is fenced
         if list(new) == list(range(recorded + 1, recorded + 1 + len(new))):
-            lanes.append(_Lane(item, known[item.token], record, new))
-    return lanes
+            used_s = max(0.0, item.device_seconds - stored.attempt_s)
+            lanes.append(_Lane(item, stored, new, used_s))
+    return sorted(lanes, key=lambda lane: lane.number)
 
 
 def _outcomes(
-    tx: Transaction,
-    study: StudyRecord,
-    reports: Sequence[TrialReport],
-    known: Mapping[str, AttemptRecord],
+    reports: Sequence[TrialReport], known: Mapping[str, LaneRecord]
 ) -> dict[int, Decision]:
     """Return the recorded outcomes of attempts that have ended with these tokens."""
-    ended = {
-        item.number: known[item.token]
-        for item in reports
-        if item.token in known and known[item.token].state is not AttemptState.RUNNING
-    }
     decisions = {}
-    for record in trials.by_numbers(tx, study.study_id, ended):
-        state = ended[record.number].state
-        if state is AttemptState.SUCCEEDED and record.state is TrialState.PRUNED:
-            decisions[record.number] = Decision(Verdict.PRUNED, record.pruned)
-        elif state in {AttemptState.SUCCEEDED, AttemptState.FAILED}:
-            decisions[record.number] = Decision(Verdict.RECORDED)
+    for item in reports:
+        stored = known.get(item.token)
+        if stored is None or stored.number != item.number:
+            continue
+        if stored.state is AttemptState.SUCCEEDED and stored.is_pruned:
+            decisions[item.number] = Decision(Verdict.PRUNED, stored.pruned)
+        elif stored.state in {AttemptState.SUCCEEDED, AttemptState.FAILED}:
+            decisions[item.number] = Decision(Verdict.RECORDED)
     return decisions
 
 
@@ -197,185 +218,229 @@ def _record(
     tx: Transaction,
     study: StudyRecord,
     lanes: Sequence[_Lane],
+    at: datetime,
     lease_s: float,
-    history: History,
+    judged: JudgedStudy | None,
 ) -> dict[int, Decision]:
     definition = compiled(study)
-    at, revision = now(tx), studies.raise_revision(tx, study)
-    used_s = _write_measurements(tx, study, definition, lanes, at, lease_s, revision)
-    # what has ended by itself is written first, so that it counts among the siblings
-    decisions = {
-        lane.trial.number: Decision(Verdict.RECORDED) for lane in lanes if lane.report.end
+    decisions = {lane.number: Decision(Verdict.RECORDED) for lane in lanes if lane.report.end}
+    view = judged or judged_study(definition, study.study_id)
+    verdicts = _prune(tx, study, definition, lanes, view)
+    decisions |= _judge(study, lanes, verdicts, at)
+    endings = {
+        lane.trial_id: ending
+        for lane in lanes
+        if (ending := _ending(lane, decisions[lane.number])) is not None
     }
-    _write_ends(tx, definition, lanes, decisions, at)
-    judged = _judge(tx, study, definition, lanes, at, history)
-    _write_ends(tx, definition, lanes, judged, at)
-    decisions |= judged
-    study, counts = settle_counted(tx, study, reason=_target_reached(study, lanes))
+    used_s = sum(lane.used_s for lane in lanes)
+    study = studies.advance(tx, study, at, device_seconds=used_s, weight=definition.weight)
+    _write_measurements(tx, study, definition, lanes)
+    _write_attempts(tx, lanes, endings, at, lease_s)
+    _write_trials(tx, study, lanes, endings, at)
+    _write_ends(tx, definition, lanes, endings, at)
+    if verdicts is not None:
+        new_attrs = {lane.trial_id: view.new_attrs(lane.trial_id) for lane in lanes}
+        trials.write_system_attrs(tx, new_attrs)
+        _take_ends(view, endings)
+        view.written(study.revision)
+    counts = tallies.count(tx, study)
+    study = settle_counted(tx, study, counts, at, reason=_target_reached(study, lanes))
     going_on = {Verdict.CONTINUE, Verdict.FINISH}
     live = [number for number in sorted(decisions) if decisions[number].verdict in going_on]
     n_back = len(live) if study.state is StudyState.PAUSED else n_too_many(study, counts)
     decisions |= dict.fromkeys(live[max(0, len(live) - n_back) :], Decision(Verdict.HAND_BACK))
     if len(live) < len(lanes):
-        attempts.count_packs(tx, study.study_id, {lane.attempt.worker for lane in lanes})
+        attempts.count_packs(tx, study.study_id, {lane.stored.worker for lane in lanes})
     owners.charge(tx, study.owner, used_s)
     return decisions
 
 
-def _write_measurements(
+def _prune(
     tx: Transaction,
     study: StudyRecord,
     definition: Definition,
     lanes: Sequence[_Lane],
-    at: datetime,
-    lease_s: float,
-    revision: int,
-) -> float:
-    """Write what was measured; return the device-seconds since the last report."""
+    view: JudgedStudy,
+) -> dict[int, Pruned] | None:
+    """Return why trials are pruned, by number; None if nothing is ever pruned here.
+
+    What has been measured by all lanes, and what has ended by itself, is seen by every judgement.
+    A lane that has ended is not pruned any more, but its rivals are measured against the rungs
+    it has climbed.
+    """
+    pruner = _pruner(definition)
+    if pruner is None:
+        return None
+    view.refresh(tx, study.revision)
     metric = definition.goal_metric
-    measured = {
-        (lane.trial.trial_id, epoch): metrics
-        for lane in lanes
-        for epoch, metrics in lane.new_epochs.items()
-    }
-    epochs.insert_epochs(tx, study.study_id, measured, revision=revision)
-    trials.write_intermediate(
-        tx, {key: metrics[metric] for key, metrics in measured.items() if metric in metrics}
-    )
-    attempts.record_usage(
-        tx,
-        {lane.report.token: lane.report.device_seconds for lane in lanes},
-        at + timedelta(seconds=lease_s),
-    )
-    deltas = {
-        lane.trial.trial_id: max(0.0, lane.report.device_seconds - lane.attempt.device_seconds)
-        for lane in lanes
-    }
-    trials.update_trials(
-        tx,
-        {
-            lane.trial.trial_id: {
-                "revision": revision,
-                "epochs": max([lane.trial.epochs, *lane.new_epochs]),
-                "n_parameters": lane.report.n_parameters or lane.trial.n_parameters,
-                "device_seconds": lane.trial.device_seconds + deltas[lane.trial.trial_id],
-                "pack_limit": _suspicion(lane),
-            }
-            for lane in lanes
-        },
-    )
-    used_s = sum(deltas.values())
-    studies.add_usage(tx, study, used_s, definition.weight)
-    return used_s
+    for lane in lanes:
+        measured = {
+            epoch: float(metrics[metric])
+            for epoch, metrics in lane.new_epochs.items()
+            if metric in metrics
+        }
+        view.record(lane.trial_id, measured)
+        if lane.report.end is not None:
+            view.end(lane.trial_id, OptunaState[lane.report.end.state.name])
+        view.show(lane.trial_id, () if lane.report.end is None else lane.report.end.values)
+    verdicts: dict[int, Pruned] = {}
+    for lane in lanes:
+        for epoch in lane.new_epochs:
+            pruned = pruner.judge(view, view.up_to(lane.trial_id, epoch))
+            if pruned is not None:
+                verdicts[lane.number] = pruned
+                break
+    return verdicts
 
 
-def _suspicion(lane: _Lane) -> int | None:
-    """Return the lane's pack limit: an epoch it had not reached when its worker died clears it."""
-    is_cleared = max(lane.new_epochs, default=0) > lane.trial.cleared_after
-    return None if is_cleared else lane.trial.pack_limit
+def _pruner(definition: Definition) -> Pruner | None:
+    """Return the study's pruner unless it never prunes."""
+    pruner = definition.pruner
+    return pruner if isinstance(pruner, Pruner) and pruner.needs is not Needs.NOTHING else None
+
+
+def _take_ends(view: JudgedStudy, endings: Mapping[int, Ending]) -> None:
+    for trial_id, ending in endings.items():
+        view.end(trial_id, OptunaState[ending.state.name])
 
 
 def _judge(
-    tx: Transaction,
     study: StudyRecord,
-    definition: Definition,
     lanes: Sequence[_Lane],
+    verdicts: Mapping[int, Pruned] | None,
     at: datetime,
-    history: History,
 ) -> dict[int, Decision]:
     """Decide about the lanes that have not ended by themselves, in number order."""
-    verdicts = _prune(tx, definition, lanes, history)
     decisions: dict[int, Decision] = {}
     for lane in lanes:
         if lane.report.end is not None:
             continue
-        pruned = verdicts.get(lane.trial.number)
+        pruned = (verdicts or {}).get(lane.number)
         if pruned is not None:
-            decisions[lane.trial.number] = Decision(Verdict.PRUNED, pruned)
-        elif is_overdue(study, lane.trial, lane.attempt, at):
-            decisions[lane.trial.number] = Decision(Verdict.FAILED)
-        elif lane.trial.is_asked_to_stop:
-            decisions[lane.trial.number] = Decision(Verdict.FINISH)
+            decisions[lane.number] = Decision(Verdict.PRUNED, pruned)
+        elif is_overdue(study, lane.stored.running_s, lane.stored.started_at, at):
+            decisions[lane.number] = Decision(Verdict.FAILED)
+        elif lane.stored.is_asked_to_stop:
+            decisions[lane.number] = Decision(Verdict.FINISH)
         else:
-            decisions[lane.trial.number] = Decision(Verdict.CONTINUE)
+            decisions[lane.number] = Decision(Verdict.CONTINUE)
     return decisions
 
 
-def _prune(
-    tx: Transaction, definition: Definition, lanes: Sequence[_Lane], history: History
-) -> dict[int, Pruned]:
-    """Return why trials are pruned, by number; what the pruner remembers is written.
-
-    A lane that has ended by itself is not pruned any more, but its rivals are measured against
-    the rungs it has climbed.
-    """
-    pruner = definition.pruner
-    if not isinstance(pruner, Pruner) or not pruner.needs_history:
-        return {}
-    history.refresh(tx, is_writing=True)
-    study = judged_study(definition, history.trials)
-    verdicts: dict[int, Pruned] = {}
-    for lane in lanes:
-        for epoch in lane.new_epochs:
-            pruned = pruner.judge(study, study.up_to(lane.trial.trial_id, epoch))
-            if pruned is not None:
-                verdicts[lane.trial.number] = pruned
-                break
-    trials.write_system_attrs(
-        tx, {lane.trial.trial_id: study.new_attrs(lane.trial.trial_id) for lane in lanes}
+def _write_measurements(
+    tx: Transaction, study: StudyRecord, definition: Definition, lanes: Sequence[_Lane]
+) -> None:
+    metric = definition.goal_metric
+    measured = {
+        (lane.trial_id, epoch): metrics
+        for lane in lanes
+        for epoch, metrics in lane.new_epochs.items()
+    }
+    epochs.insert_epochs(tx, study.study_id, measured, revision=study.revision)
+    trials.write_intermediate(
+        tx, {key: metrics[metric] for key, metrics in measured.items() if metric in metrics}
     )
-    return verdicts
+
+
+def _write_attempts(
+    tx: Transaction,
+    lanes: Sequence[_Lane],
+    endings: Mapping[int, Ending],
+    at: datetime,
+    lease_s: float,
+) -> None:
+    """Write what each attempt has used, its new lease, and how it ended if it did."""
+    until = at + timedelta(seconds=lease_s)
+    changes = {}
+    for lane in lanes:
+        ending, state = endings.get(lane.trial_id), AttemptState.RUNNING
+        if ending is not None:
+            failed = ending.state is TrialState.FAIL
+            state = AttemptState.FAILED if failed else AttemptState.SUCCEEDED
+        changes[lane.report.token] = {
+            "device_seconds": lane.report.device_seconds,
+            "lease_expires_at": until,
+            "state": state,
+            "finished_at": None if ending is None else at,
+        }
+    attempts.update_attempts(tx, changes)
+
+
+def _write_trials(
+    tx: Transaction,
+    study: StudyRecord,
+    lanes: Sequence[_Lane],
+    endings: Mapping[int, Ending],
+    at: datetime,
+) -> None:
+    """Write our columns of all trials; what only an end fills is written if one ends."""
+    changes: dict[int, dict[str, Any]] = {
+        lane.trial_id: {
+            "revision": study.revision,
+            "epochs": max([lane.stored.epochs, *lane.new_epochs]),
+            "n_parameters": lane.report.n_parameters or lane.stored.n_parameters,
+            "device_seconds": lane.stored.device_seconds + lane.used_s,
+            "pack_limit": _suspicion(lane),
+        }
+        for lane in lanes
+    }
+    if endings:
+        for lane in lanes:
+            changes[lane.trial_id] |= _end_columns(lane, endings.get(lane.trial_id), at)
+    trials.update_trials(tx, changes)
+
+
+def _end_columns(lane: _Lane, ending: Ending | None, at: datetime) -> dict[str, Any]:
+    running_s = lane.stored.running_s
+    if ending is not None:
+        running_s += (at - lane.stored.started_at).total_seconds()
+    ends = ending or Ending(TrialState.RUNNING)
+    kind, message = ends.failure or (None, None)
+    return {
+        "is_counted": ending is not None,
+        "best_epoch": ends.best_epoch,
+        "stopped_early": ends.stopped_early,
+        "test": ends.test,
+        "confusion": ends.confusion,
+        "failure_kind": kind,
+        "failure_message": message,
+        "pruned": None if ends.pruned is None else asdict(ends.pruned),
+        "running_s": running_s,
+    }
 
 
 def _write_ends(
     tx: Transaction,
     definition: Definition,
     lanes: Sequence[_Lane],
-    decisions: Mapping[int, Decision],
+    endings: Mapping[int, Ending],
     at: datetime,
 ) -> None:
-    changes: dict[int, dict[str, Any]] = {}
-    states: dict[int, TrialState] = {}
+    """Write the states and values that Optuna reads."""
+    if not endings:
+        return
+    trials.set_states(tx, {trial_id: end.state for trial_id, end in endings.items()}, at=at)
     values: dict[int, Sequence[float]] = {}
-    closed: dict[AttemptState, list[str]] = {}
     for lane in lanes:
-        decision = decisions.get(lane.trial.number)
-        ending = None if decision is None else _ending(lane, decision)
-        if decision is None or ending is None:
-            continue
-        state, pruned = ending.state, decision.pruned
-        states[lane.trial.trial_id] = state
-        failed = state is TrialState.FAIL
-        outcome = AttemptState.FAILED if failed else AttemptState.SUCCEEDED
-        closed.setdefault(outcome, []).append(lane.report.token)
-        if ending.values:
-            values[lane.trial.trial_id] = ending.values
-        elif pruned is not None:
-            values[lane.trial.trial_id] = _last_value(definition, lane)
-        kind, message = ending.failure or (None, None)
-        changes[lane.trial.trial_id] = {
-            "is_counted": True,
-            "best_epoch": ending.best_epoch,
-            "stopped_early": ending.stopped_early,
-            "test": ending.test,
-            "confusion": ending.confusion,
-            "failure_kind": kind,
-            "failure_message": message,
-            "pruned": None if pruned is None else asdict(pruned),
-            "running_s": lane.trial.running_s + (at - lane.attempt.started_at).total_seconds(),
-        }
-    trials.update_trials(tx, changes)
-    trials.set_states(tx, states, at=at)
+        ending = endings.get(lane.trial_id)
+        if ending is not None and ending.pruned is not None:
+            values[lane.trial_id] = _last_value(definition, lane)
+        elif ending is not None:
+            values[lane.trial_id] = ending.values
     trials.write_values(tx, values)
-    for outcome, tokens in closed.items():
-        attempts.close(tx, tokens, outcome, at)
+
+
+def _suspicion(lane: _Lane) -> int | None:
+    """Return the lane's pack limit: an epoch it had not reached when its worker died clears it."""
+    is_cleared = max(lane.new_epochs, default=0) > lane.stored.cleared_after
+    return None if is_cleared else lane.stored.pack_limit
 
 
 def _ending(lane: _Lane, decision: Decision) -> Ending | None:
     if lane.report.end is not None:
         return lane.report.end
     if decision.verdict is Verdict.PRUNED:
-        return Ending(TrialState.PRUNED)
+        return Ending(TrialState.PRUNED, pruned=decision.pruned)
     if decision.verdict is Verdict.FAILED:
         return Ending(TrialState.FAIL, failure=(FailureKind.TIMEOUT, OVERDUE))
     return None

@@ -83,32 +83,45 @@ def settle(
         study: The study as it was when locked; read again here.
         reason: An end the caller has found itself (a target reached).
     """
-    return settle_counted(tx, study, reason=reason)[0]
+    current = studies.find_study(tx, study.uuid)
+    if current is None:
+        return study
+    return settle_counted(tx, current, tallies.count(tx, current), now(tx), reason=reason)
 
 
 def settle_counted(
-    tx: Transaction, study: StudyRecord, *, reason: StateReason | None = None
-) -> tuple[StudyRecord, TrialCountsRecord]:
-    """Do as :func:`settle` and return the trials by state too."""
-    counts = tallies.count(tx, study)
+    tx: Transaction,
+    study: StudyRecord,
+    counts: TrialCountsRecord,
+    at: datetime,
+    *,
+    reason: StateReason | None = None,
+) -> StudyRecord:
+    """Do as :func:`settle` with what has been read already.
+
+    Args:
+        tx: The verb's transaction.
+        study: The study as it is now.
+        counts: Its trials by state, as they are now.
+        at: The time now.
+        reason: An end the caller has found itself.
+    """
     if counts.n_recent >= tallies.FOLD_AFTER:
         tallies.fold(tx, study)
-    current = studies.find_study(tx, study.uuid)
-    if current is None or current.state not in studies.LIVE_STATES:
-        return current or study, counts
-    at = now(tx)
-    if current.state is StudyState.ACTIVE:
-        reason = limit_that_struck(current, counts, at) or reason
+    if study.state not in studies.LIVE_STATES:
+        return study
+    if study.state is StudyState.ACTIVE:
+        reason = limit_that_struck(study, counts, at) or reason
         if reason is None:
-            return current, counts
-        current = leave_active(tx, current, StudyState.STOPPING, reason, at)
-    if counts.running == 0 and claimable(current, counts).total == 0:
+            return study
+        study = leave_active(tx, study, StudyState.STOPPING, reason, at)
+    if counts.running == 0 and claimable(study, counts).total == 0:
         final = _FINAL.get(
-            StateReason(current.state_reason or StateReason.INTERNAL), StudyState.COMPLETED
+            StateReason(study.state_reason or StateReason.INTERNAL), StudyState.COMPLETED
         )
-        studies.update_study(tx, current, state=final, finished_at=at)
-        studies.raise_revision(tx, current)
-    return studies.find_study(tx, study.uuid) or current, counts
+        studies.update_study(tx, study, state=final, finished_at=at)
+        studies.raise_revision(tx, study)
+    return studies.find_study(tx, study.uuid) or study
 
 
 def is_due(tx: Transaction, study: StudyRecord) -> bool:

@@ -19,14 +19,14 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
     ThresholdPruner,
 )
-from sqlalchemy import select
 
 from hpsearch.pruning.base import REGISTRY
 from hpsearch.spec.states import TrialState
-from hpsearch.storage import tables
 from hpsearch.storage.database import Database
-from hpsearch.storage.history import History
+from hpsearch.storage.studies import get_study
 from hpsearch.studies.claim import ClaimedTrial
+from hpsearch.studies.compiled import compiled
+from hpsearch.studies.judged import judged_study
 from hpsearch.studies.read import list_trials
 from hpsearch.studies.report import Verdict, report
 from tests.studies import ended, epochs_of, opened, stored
@@ -140,7 +140,7 @@ def database(sqlite_url: str) -> Iterator[Database]:
 
 
 def decide_ours(database: Database, case: Case, lines: list[Curve], metric: str) -> Decisions:
-    """Play the curves through claims and reports of two workers, each with its own history."""
+    """Play the curves through claims and reports of two workers, each with its own view."""
     hand = stored(
         database,
         "same-name",
@@ -150,13 +150,13 @@ def decide_ours(database: Database, case: Case, lines: list[Curve], metric: str)
         limits={"max_trials": N_TRIALS},
     )
     with database.read() as tx:
-        study_id = tx.execute(select(tables.studies.c.study_id)).scalar_one()
-    histories = [History(study_id) for _ in range(N_WORKERS)]
+        study = get_study(tx, "same-name")
+    views = [judged_study(compiled(study), study.study_id) for _ in range(N_WORKERS)]
     lanes: list[dict[int, ClaimedTrial]] = [{} for _ in range(N_WORKERS)]
     epochs: dict[int, int] = {}
     decisions: Decisions = {}
     while len(epochs) < N_TRIALS or any(lanes):
-        for live, history in zip(lanes, histories, strict=True):
+        for live, view in zip(lanes, views, strict=True):
             for trial in hand.claim(N_LANES - len(live)):
                 live[trial.number] = trial
                 epochs[trial.number] = 0
@@ -167,7 +167,7 @@ def decide_ours(database: Database, case: Case, lines: list[Curve], metric: str)
                 value, is_last = values[epochs[number] - 1], epochs[number] == len(values)
                 make = ended(trial, value, epochs[number]) if is_last else None
                 reports.append(make or epochs_of(trial, {epochs[number]: value}))
-            verdicts = report(database, hand.uuid, reports, lease_s=30, history=history)
+            verdicts = report(database, hand.uuid, reports, lease_s=30, judged=view)
             for number, decision in verdicts.items():
                 if decision.verdict is Verdict.PRUNED:
                     assert decision.pruned is not None
