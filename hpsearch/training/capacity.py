@@ -23,11 +23,17 @@ _CPU_WIDE = 2
 _GPU_PARAMETERS = ((120_000, 128), (600_000, 64), (10_000_000, 16))
 _GPU_WIDE = 4
 
+_OUT_OF_MEMORY = (  # of a plain RuntimeError
+    "can't allocate memory",  # torch's allocator of a CPU; on Windows:
+    "not enough memory",
+    "STATUS_ALLOC_FAILED",  # cuBLAS and cuDNN, of their own workspaces
+)
+
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; the CPU allocator has no class of its own."""
+    """Whether an error says that memory ran out; not all of torch has a class for it."""
     is_of_class = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return is_of_class or "not enough memory" in str(error)
+    return is_of_class or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def free_bytes(device: torch.device) -> float:

@@ -125,6 +125,12 @@ class Pack:
             self.lanes[row] = self.lanes[last]
         self.lanes.pop()
 
+    def release(self) -> None:
+        """Give the memory back; the pack is of no use afterwards."""
+        self._weights = self._gradients = self._best = self._weights.like(0)
+        self._buffers, self._snapshot = {}, {}
+        del self._network
+
     def _make_room(self, n_rows: int) -> None:
         have = self._weights.n_rows
         if n_rows <= have:

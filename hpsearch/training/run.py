@@ -2,8 +2,10 @@
 
 import math
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -78,6 +80,8 @@ class Run:
             Pack, int
         ] = {}  # lanes a pack may hold, less after it ran out of memory
         self._lanes: dict[int, Lane] = {}
+        # lanes there was no memory for beside the others; each is placed once it can be alone
+        self._parked: dict[Lane, LaneState | None] = {}
         self._handed: list[HandedBack] = []
         self._is_stopping = False
         self._asked = 0.0
@@ -86,7 +90,12 @@ class Run:
         """Train to the end, or to an interruption."""
         try:
             self._ask()
-            while self._packs and not self._is_stopping:
+            while (self._packs or self._parked) and not self._is_stopping:
+                if not self._packs:
+                    lane = next(iter(self._parked))
+                    self._place(lane, self._parked.pop(lane))
+                    if self._is_due():
+                        self._ask()
                 for pack in tuple(self._packs):
                     if pack in self._packs:
                         self._play(pack)
@@ -203,7 +212,7 @@ class Run:
         """Go on from the last boundary in packs of half the size; alone, the lane fails."""
         lanes = tuple(pack.lanes)
         log.warning("pack_out_of_memory", n_lanes=len(lanes), reason=str(error)[:200])
-        if len(lanes) == 1:
+        if len(lanes) == len(self._packs) == 1:
             message = f"one lane alone does not fit: {str(error)[:500]}"
             lanes[0].end = LaneEnd(LaneOutcome.FAILED, failure=(FailureKind.OOM, message))
             self._leave(pack, lanes[0])
@@ -211,8 +220,13 @@ class Run:
         states = [(lane, pack.state(lane)) for lane in lanes if lane.end is None]
         for lane in lanes:
             self._leave(pack, lane)
+        # what the failed step holds is free before anything new is asked for
+        traceback.clear_frames(error.__traceback__)
         if self._setup.device.type == "cuda":
             torch.cuda.empty_cache()
+        if len(lanes) == 1:  # the other packs may be what it has no room for
+            self._parked.update(states)
+            return
         for lane, state in states:
             self._place(lane, state, limit=max(1, len(lanes) // 2))
 
@@ -254,7 +268,7 @@ class Run:
         lane = self._lanes.get(number)
         if lane is None or lane.end is not None or lane.epoch == 0:
             return None
-        return self._pack_of(lane).state(lane)
+        return self._parked[lane] if lane in self._parked else self._pack_of(lane).state(lane)
 
     def _apply(self, reply: Reply) -> None:
         for number in reply.drop & self._lanes.keys():
@@ -276,23 +290,30 @@ class Run:
             self._place(lane, resume)
 
     def _finish(self, lane: Lane) -> None:
-        if lane.tracker.best_epoch is None:
+        if lane.tracker.best_epoch is None or lane in self._parked:
             lane.is_asked_to_finish = True
             return
         pack = self._pack_of(lane)
         started = time.monotonic()
-        self._complete(pack, lane, poll=lambda: None)  # the reply has to be done whole
+        # the reply has to be done whole: no polling
+        lack = self._lack_of_memory(lambda: self._complete(pack, lane, poll=lambda: None))
         lane.device_seconds += time.monotonic() - started
+        if lack is not None:  # it ends with its pack's next epoch, where packs are halved
+            lane.is_asked_to_finish = True
+            return
         self._leave(pack, lane)
 
     def _hand_back(self, lanes: Iterable[Lane]) -> None:
         for lane in lanes:
-            state = self._pack_of(lane).state(lane) if lane.epoch else None
+            state = self._state_of(lane.number)
             self._handed.append(HandedBack(lane.number, state, lane.device_seconds))
             self._forget(lane)
 
     def _forget(self, lane: Lane) -> None:
-        self._leave(self._pack_of(lane), lane)
+        if lane in self._parked:
+            del self._parked[lane]
+        else:
+            self._leave(self._pack_of(lane), lane)
         del self._lanes[lane.number]
 
     # --- packs -------------------------------------------------------------------------------
@@ -318,21 +339,38 @@ class Run:
         return lane
 
     def _place(self, lane: Lane, state: LaneState | None, limit: int | None = None) -> None:
-        setup = self._setup
-        pack = next((pack for pack in self._packs if self._takes(pack, lane)), None)
-        try:
-            if pack is not None:
-                pack.add(lane, state)
+        """Put a lane into a pack that takes it, or into one of its own."""
+        while (pack := next((p for p in self._packs if self._takes(p, lane)), None)) is not None:
+            if self._lack_of_memory(partial(pack.add, lane, state)) is None:
                 return
-            pack = Pack(lane, setup.resident, setup.loss, seed=setup.seed, is_exact=setup.is_exact)
-            pack.add(lane, state)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            message = f"there is no memory for its weights: {str(error)[:500]}"
-            lane.end = LaneEnd(LaneOutcome.FAILED, failure=(FailureKind.OOM, message))
+            self._limits[pack] = len(pack.lanes)  # it is full, if not by number
+        lack = self._lack_of_memory(lambda: self._begin_pack(lane, state, limit))
+        if lack is None:
             return
+        if self._packs:
+            self._parked[lane] = state
+            return
+        message = f"there is no memory for its weights: {lack}"
+        lane.end = LaneEnd(LaneOutcome.FAILED, failure=(FailureKind.OOM, message))
+
+    def _begin_pack(self, lane: Lane, state: LaneState | None, limit: int | None) -> None:
+        setup = self._setup
+        pack = Pack(lane, setup.resident, setup.loss, seed=setup.seed, is_exact=setup.is_exact)
+        pack.add(lane, state)
         most = self._most(lane)
         self._limits[pack] = most if limit is None else min(most, limit)
         self._packs.append(pack)
+
+    @staticmethod
+    def _lack_of_memory(work: Callable[[], None]) -> str | None:
+        """Do some work; return what was said if there was no memory for it, else None."""
+        try:
+            work()
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return str(error)[:500] or type(error).__name__
+        return None
 
     def _most(self, lane: Lane) -> int:
         setup = self._setup
@@ -374,12 +412,15 @@ class Run:
         if not pack.lanes:
             self._packs.remove(pack)
             del self._limits[pack]
+            pack.release()  # somebody may still know the pack; its memory is needed
 
     def _pack_of(self, lane: Lane) -> Pack:
         return next(pack for pack in self._packs if lane in pack.lanes)
 
     def _n_free(self) -> int:
         setup = self._setup
+        if self._parked:
+            return 0
         live = [lane for lane in self._lanes.values() if lane.end is None]
         if live:  # no more lanes than pay for the widest
             most = min(self._most(lane) for lane in live)

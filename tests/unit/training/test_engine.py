@@ -1,5 +1,7 @@
 """The engine's promises to its caller: boundaries, ends, hand-backs, refills."""
 
+import math
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -8,12 +10,14 @@ import pytest
 import torch
 
 from hpsearch.errors import BrokenInvariant
+from hpsearch.layers.stack import Shapes, Stack
 from hpsearch.models.mlp import Mlp
 from hpsearch.optimizers.adam import Adam
 from hpsearch.optimizers.sgd import Sgd
 from hpsearch.spec.sections import EarlyStopping
 from hpsearch.spec.states import FailureKind
 from hpsearch.training import run as run_module
+from hpsearch.training.capacity import is_out_of_memory
 from hpsearch.training.engine import Engine
 from hpsearch.training.lane import Lane
 from hpsearch.training.lanes import Boundary, LaneOutcome, LaneSpec, Reply
@@ -325,6 +329,90 @@ def test_a_trial_too_large_alone_fails_as_oom(monkeypatch: pytest.MonkeyPatch) -
     assert failure is not None
     assert failure[0] is FailureKind.OOM
     assert caller.ends[0].outcome is caller.ends[2].outcome is LaneOutcome.COMPLETED
+
+
+@pytest.fixture
+def limit_memory(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Return a function that lets stacks hold so many bytes at once, as a full device does."""
+    held: dict[int, int] = {}
+    whole = Stack.__init__
+
+    def limit(n_bytes: int) -> None:
+        def init(stack: Stack, shapes: Shapes, n_rows: int, **settings: Any) -> None:
+            size = 8 * n_rows * sum(math.prod(shape) for shape in shapes.values())
+            if sum(held.values()) + size > n_bytes:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
+            whole(stack, shapes, n_rows, **settings)
+            key = id(stack)
+            held[key] = size
+            weakref.finalize(stack, held.pop, key)
+
+        monkeypatch.setattr(Stack, "__init__", init)
+
+    return limit
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.3, 0.26])
+def test_with_too_little_memory_for_all_lanes_every_trial_ends_as_with_enough(
+    limit_memory: Callable[[int], None], share: float
+) -> None:
+    models = [Mlp(hidden_units=(width,)) for width in (16, 16, 16, 15)]
+    configs = [trial(model=model, epochs=4) for model in models]
+    whole = play(make(lanes=4), configs)
+    # a lane has its weights, gradients and best ones, momentum, and two snapshots
+    one = 6 * 8 * sum(math.prod(shape) for shape in models[0].shapes(12, 4).values())
+    limit_memory(int(4 * one * share))
+    short = play(make(lanes=4), configs)
+    for number in range(4):
+        assert short.ends[number].outcome is LaneOutcome.COMPLETED, short.ends[number].failure
+        assert short.curve(number) == whole.curve(number)
+
+
+def test_a_trial_there_is_no_memory_for_even_alone_fails_as_oom(
+    limit_memory: Callable[[int], None],
+) -> None:
+    small, large = Mlp(hidden_units=(16,)), Mlp(hidden_units=(160,))
+    limit_memory(6 * 8 * sum(math.prod(shape) for shape in small.shapes(12, 4).values()))
+    caller = play(make(lanes=2), [trial(model=small), trial(model=large), trial(model=small)])
+    failure = caller.ends[1].failure
+    assert failure is not None
+    assert failure[0] is FailureKind.OOM
+    assert caller.ends[0].outcome is caller.ends[2].outcome is LaneOutcome.COMPLETED
+
+
+def test_a_trial_that_waits_for_memory_can_be_handed_back_and_told_to_finish(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def is_too_large(pack: Pack) -> bool:  # beside another pack, after its first epoch
+        return pack.lanes[0].number == 1 and 0 < pack.lanes[0].epoch < 3
+
+    others = [trial(model=Mlp(hidden_units=(width,)), epochs=6) for width in (16, 15)]
+    whole = play(make(lanes=2), others)
+    for reply in (Reply(hand_back=frozenset({1})), Reply(finish=frozenset({1}))):
+        with monkeypatch.context() as patched:
+            run_out_of_memory(patched, is_too_large)
+            asked = 0
+
+            def decide(boundary: Boundary, reply: Reply = reply) -> Reply:
+                nonlocal asked
+                asked += any(e.epoch >= 3 for r in boundary.reports for e in r.epochs)
+                return reply if asked else Reply()
+
+            caller = play(make(lanes=2), others, decide=decide)
+        assert caller.curve(0) == whole.curve(0)
+        assert caller.curve(1) == whole.curve(1)[: len(caller.curve(1))]
+        if reply.finish:
+            assert caller.ends[1].outcome is LaneOutcome.COMPLETED
+        else:
+            assert caller.handed_back[1].state is not None
+            assert caller.handed_back[1].state.epoch == 1
+
+
+def test_this_torch_says_that_memory_ran_out_in_words_that_are_understood() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 50)
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
 def test_trials_differ_by_their_number_and_studies_by_their_seed() -> None:
