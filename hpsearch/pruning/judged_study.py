@@ -1,6 +1,6 @@
 """The trials of a study while a pruner judges some of them."""
 
-from collections.abc import Callable, Container, Hashable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
@@ -104,13 +104,17 @@ class JudgedStudy:
             revision: The study's, as this transaction sees it.
         """
         if self._revision < revision:
-            for curve in changed_curves(tx, self._study_id, self._revision, self._attr_prefix):
-                self._change(curve)
-            self._revision = revision
+            after, self._revision = self._revision, revision
+            self.take(changed_curves(tx, self._study_id, after, self._attr_prefix))
         if self._history is not None:
             self._history.refresh(tx)
             self._overlay.hold(self._history.trials)
         self._new_attrs.clear()
+
+    def take(self, curves: Iterable[Curve]) -> None:
+        """Hold these trials as they are now."""
+        for curve in curves:
+            self._change(curve)
 
     def record(self, trial_id: int, values: Mapping[int, float]) -> None:
         """Add what a trial has measured, by epoch."""
