@@ -1,26 +1,31 @@
 """What does training together bring? Packs of K lanes against K trials one after another.
 
-    python -m benchmarks.bench_pack FOLDER [--core 0] [--lanes 1 2 4 8 16] [--out FILE]
+    python -m benchmarks.bench_pack FOLDER [--core 0] [--lanes 1 2 4 8 16]
+        [--processes 8] [--trainers 0 1] [--out FILE]
 
 FOLDER holds the MNIST files. Baseline of the ratios is the plain resident loop, one trial after
-another; beside it, one process per trial, all at once on the same core. ``peak_share`` is the
-share of the speed of one large product, measured first.
+another. ``--processes`` measures one process per trial, all at once on the same core, too, and
+``--trainers`` packs on several cores against a pack on one: both want a quiet machine.
+``peak_share`` is the share of the speed of one large product, measured first.
 """
 
 import argparse
-import multiprocessing
+import statistics
 import time
-from collections.abc import Callable
-from multiprocessing.synchronize import Barrier
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.crew import Crew, Work
 from benchmarks.harness import Case, compare, emit, environment, pin
 from benchmarks.loops import images, pack_loop, resident_loop
+from hpsearch.layers.products import Products
 from hpsearch.models.base import Model
 from hpsearch.models.mlp import Mlp
+from hpsearch.models.recurrent import Recurrent
+from hpsearch.training.engine import Precision
 
 BATCH = 100
 MNIST = 54_000  # training examples of an epoch, 10 % being kept for validation
@@ -28,7 +33,11 @@ PROCESS_S = 2.0  # each process trains for so long
 NETWORKS: dict[str, Model] = {
     "784-128-10": Mlp(hidden_units=(128,)),
     "784-500-300-10": Mlp(hidden_units=(500, 300)),
+    "rnn-128-rows": Recurrent(cell="vanilla", hidden_units=128, steps=28),
+    "gru-128-rows": Recurrent(cell="gru", hidden_units=128, steps=28),
+    "lstm-128-rows": Recurrent(cell="lstm", hidden_units=128, steps=28),
 }
+DEFAULT = ["784-128-10", "784-500-300-10"]
 
 
 def main() -> None:
@@ -39,9 +48,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--steps", type=int, default=40, help="of one lane; fewer of more lanes")
     parser.add_argument("--lanes", type=int, nargs="*", default=[1, 2, 4, 8, 16])
-    parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
+    parser.add_argument("--networks", nargs="*", default=DEFAULT)
     parser.add_argument("--rules", nargs="*", default=["sgd"])
-    parser.add_argument("--processes", type=int, nargs="*", default=[])
+    parser.add_argument("--processes", type=int, nargs="*", default=[], help="one per trial")
+    parser.add_argument("--trainers", type=int, nargs="*", default=[], help="their cores")
+    parser.add_argument("--trainer-lanes", type=int, nargs="*", default=[8])
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     pin(options.core)
@@ -61,7 +72,7 @@ def main() -> None:
                     steps = max(4, options.steps // lanes)
                     settings = {**facts, "precision": precision, "lanes": lanes}
                     cases[f"{precision} {lanes}"] = Case(_times(run, steps), settings)
-            lines = compare(
+            compare(
                 "pack",
                 cases,
                 baseline="resident",
@@ -71,62 +82,108 @@ def main() -> None:
                 clock="cpu",
                 derive=_derived(per_image, peak),
             )
-            for n in options.processes:
-                rate = one_process_per_trial(n, options.folder, name, rule, options.core)
-                line = {"question": "pack", "name": f"{n} processes", **facts, "median": rate}
-                line["ratio"] = round(rate / float(lines["resident"]["median"]), 3)
-                emit({**line, "unit": "images x trials/s", **environment()}, options.out)
+            side_by_side(options, name, rule)
 
 
 def peak_flops() -> float:
-    """Return the speed of one large float32 product on this core, the best of several."""
-    a, b = torch.randn(768, 768), torch.randn(768, 768)
-    best = 0.0
-    for _ in range(20):
+    """Return the speed of one large float32 product on this core, the best of several.
+
+    It goes to the library that the engine uses: torch's own choice reaches half of it on some
+    processors.
+    """
+    a, b = torch.randn(1, 768, 768), torch.randn(768, 768)
+    products, best = Products(is_exact=True), 0.0
+    products.forward(a, b)
+    for _ in range(40):
         started = time.process_time()
-        torch.mm(a, b)
+        products.forward(a, b)
         best = max(best, 2 * 768**3 / (time.process_time() - started))
     return best
 
 
-def one_process_per_trial(n: int, folder: str, network: str, rule: str, core: int | None) -> float:
-    """Return the images per second of n processes together, their start not counted."""
-    context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(n), context.Queue()
-    arguments = (barrier, results, folder, network, rule, core)
-    children = [context.Process(target=_one_trial, args=arguments) for _ in range(n)]
-    for child in children:
-        child.start()
-    rates = [float(results.get()) for _ in children]
-    for child in children:
-        child.join()
-    return sum(rates)
+def side_by_side(options: argparse.Namespace, name: str, rule: str) -> None:
+    """Compare processes: one per trial on one core, and trainers on cores of their own."""
+    where = (options.folder, name, rule)
+    facts = {"network": name, "rule": rule, "batch": BATCH, "clock": "wall"}
+    for n in options.processes:
+        plain = [(options.core, plain_trial, where)] * n
+        packs = [(options.core, pack_trial, (*where, n, p)) for p in ("exact", "fast")]
+        with Crew([*plain, *packs]) as crew:
+            cases = {
+                "resident": [0],
+                f"{n} processes": list(range(n)),
+                f"exact {n}": [n],
+                f"fast {n}": [n + 1],
+            }
+            _in_turn(crew, cases, {**facts, "lanes": n}, options)
+    for precision in ("exact", "fast"):
+        for lanes in options.trainer_lanes if len(options.trainers) > 1 else ():
+            crew_of = [(core, pack_trial, (*where, lanes, precision)) for core in options.trainers]
+            with Crew(crew_of) as crew:
+                cases = {"1 trainer": [0], f"{len(crew_of)} trainers": list(range(len(crew_of)))}
+                settings = {**facts, "precision": precision, "lanes": lanes}
+                _in_turn(crew, cases, settings, options)
 
 
-def _one_trial(
-    barrier: Barrier, results: Any, folder: str, network: str, rule: str, core: int | None
+def _in_turn(
+    crew: Crew,
+    cases: Mapping[str, Sequence[int]],
+    facts: Mapping[str, Any],
+    options: argparse.Namespace,
 ) -> None:
-    pin(core)
+    """Run the cases in turn, the first being the baseline, and emit a line each."""
+    rates: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(options.repeats):
+        for name, members in cases.items():
+            rates[name].append(crew.rate(members, PROCESS_S))
+    baseline = next(iter(cases))
+    for name, own in rates.items():
+        ratios = [a / b for a, b in zip(own, rates[baseline], strict=True)]
+        line = {
+            "question": "processes",
+            "name": name,
+            **facts,
+            "median": round(statistics.median(own)),
+            "unit": "images x trials/s",
+            "n": options.repeats,
+            "baseline": baseline,
+            "ratio": round(statistics.median(ratios), 3),
+            "ratio_min": round(min(ratios), 3),
+            "ratio_max": round(max(ratios), 3),
+        }
+        emit({**line, **environment()}, options.out)
+
+
+def plain_trial(folder: str, network: str, rule: str) -> Work:
+    """Return the plain resident loop of one trial."""
     splits = images(folder, train_fraction=0.2)
     plain = NETWORKS[network].plain(splits.n_inputs, splits.n_outputs)
-    run = resident_loop(plain, splits, BATCH, rule)
-    run(5)
-    barrier.wait()
-    started, seen = time.perf_counter(), 0
-    while time.perf_counter() - started < PROCESS_S:
-        seen += run(5)
-    results.put(seen / (time.perf_counter() - started))
+    return resident_loop(plain, splits, BATCH, rule)
+
+
+def pack_trial(folder: str, network: str, rule: str, lanes: int, precision: Precision) -> Work:
+    """Return the loop of a pack."""
+    splits = images(folder, train_fraction=0.2)
+    return pack_loop(NETWORKS[network], splits, BATCH, rule, lanes=lanes, precision=precision)
 
 
 def _products(model: Model) -> int:
     """Return multiply-adds of a forward pass of one example."""
-    return sum(s[0] * s[1] for s in model.shapes(784, 10).values() if len(s) == 2)
+    return sum(_matrices(model))
 
 
 def _first(model: Model) -> int:
     """Return those of the first layer, whose input needs no gradient."""
-    first = next(iter(model.shapes(784, 10).values()))
-    return first[0] * first[1]
+    return _matrices(model)[0]
+
+
+def _matrices(model: Model) -> list[int]:
+    steps = model.steps or 1 if isinstance(model, Recurrent) else 1
+    return [
+        shape[0] * shape[1] * (steps if name.startswith("rnn.") else 1)
+        for name, shape in model.shapes(784, 10).items()
+        if len(shape) == 2
+    ]
 
 
 def _derived(per_image: int, peak: float) -> Callable[[float], dict[str, float]]:
