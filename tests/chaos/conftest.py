@@ -1,10 +1,12 @@
 """What chaos tests compare with: the study that nothing disturbed."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from hpsearch.spec.definition import Definition
 from hpsearch.storage.database import Database
 from hpsearch.studies.create import create_study
 from tests.chaos.promises import LARGE, SMALL, Outcome, chaos_study, outcomes
@@ -50,18 +52,30 @@ def undisturbed_large(
     return calm(tmp_path_factory.mktemp("undisturbed"), _sqlite_template, LARGE)
 
 
+@pytest.fixture
+def left_alone(_sqlite_template: Path) -> Callable[[Path, Definition], dict[int, Outcome]]:
+    """What the trials of any study come to when nothing happens."""
+    return lambda folder, definition: calmly(folder, _sqlite_template, definition)
+
+
 def calm(folder: Path, template: Path, max_trials: int) -> dict[int, Outcome]:
-    """Run a study from its beginning to its end in one trainer."""
+    """Run the study of that size from its beginning to its end in one trainer."""
+    found = calmly(folder, template, chaos_study("calm", max_trials))
+    assert [outcome.state for outcome in found.values()] == ["COMPLETE"] * max_trials
+    return found
+
+
+def calmly(folder: Path, template: Path, definition: Definition) -> dict[int, Outcome]:
+    """Run a study from its beginning to its end in one trainer, undisturbed."""
     shutil.copyfile(template, folder / "hpsearch.db")
     url = f"sqlite:///{folder / 'hpsearch.db'}"
     with opened(url) as database:
-        begin(database, "calm", max_trials)
+        create_study(database, definition)
+        past_preflight(database, definition.name)
         process = fork(Orders(folder / "orders"), train, url, str(folder), "calm", None, 1, 30.0)
-        process.join(120)
+        process.join(600)
         assert process.exitcode == 0
-        found = outcomes(database, "calm")
-    assert [outcome.state for outcome in found.values()] == ["COMPLETE"] * max_trials
-    return found
+        return outcomes(database, definition.name)
 
 
 def begin(database: Database, name: str, max_trials: int = SMALL) -> None:

@@ -7,29 +7,37 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpsearch import faults
-from hpsearch.errors import ServiceDown
+from hpsearch.client.client import Client
+from hpsearch.client.definitions import read_draft
+from hpsearch.errors import ServiceDown, Unavailable
 from hpsearch.faults import Fault, Window
 from hpsearch.spec.states import StudyState
 from hpsearch.storage.database import Database
 from hpsearch.studies.create import create_study
 from hpsearch.studies.read import get_study
-from tests.chaos.promises import LARGE, Outcome, broken_promises, chaos_study
+from tests.chaos.promises import (
+    LARGE,
+    Outcome,
+    broken_promises,
+    chaos_document,
+    chaos_study,
+)
 from tests.chaos.trainers import Orders
 from tests.services.guarded import Power
 from tests.services.process_tree import LinuxProcess, descendants
 from tests.services.processes import Household
-from tests.services.sockets import free_port
 from tests.studies import past_preflight
 
 REPOSITORY = Path(__file__).parents[2]
 LEASE_S = 3.0
 ENDS_WITHIN_S = 120.0  # after the last fault: supervisors start again with back-off, up to 30 s
+TOKEN = "chaos"
 LIVE = {StudyState.ACTIVE, StudyState.STOPPING}
 
 
@@ -43,6 +51,8 @@ class Fleet:
         programs: Commands by name.
         environment: Of every process.
         orders: What they come across in their windows.
+        folder: Their data folder.
+        ports: Where API processes listen, if that is known.
     """
 
     household: Household
@@ -51,6 +61,7 @@ class Fleet:
     environment: dict[str, str]
     orders: Orders
     folder: Path
+    ports: Sequence[int] = ()
     living: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     n_starts: int = 0
     n_studies: int = 0
@@ -74,21 +85,34 @@ class Fleet:
             found += [p for p in [*([own] if own else []), *below] if not p.is_gone]
         return [p for p in found if any(module in p.command for module in modules)]
 
-    def submit(self) -> None:
-        """Create one more study, as often as it takes."""
+    def submit(self, wait: Callable[[float], None] = time.sleep) -> None:
+        """Create one more study, as often as it takes: over REST if there are API processes.
+
+        Args:
+            wait: Lets time pass between two tries.
+        """
         name = f"chaos-{self.n_studies}"
-        definition = chaos_study(name, LARGE)
-        until = time.monotonic() + 30
+        until = time.monotonic() + ENDS_WITHIN_S
         while True:
             try:
-                create_study(self.database, definition, idempotency_key=name, body_sha256="0" * 64)
-                past_preflight(self.database, name)
+                self._create(name, wait)
                 break
-            except ServiceDown:
+            except (ServiceDown, Unavailable):
                 if time.monotonic() > until:
                     raise
-                time.sleep(0.1)
+                wait(0.1)
         self.n_studies += 1
+
+    def _create(self, name: str, wait: Callable[[float], None]) -> None:
+        document = chaos_document(name, LARGE)
+        if self.ports:
+            url = f"http://127.0.0.1:{self.ports[self.n_studies % len(self.ports)]}"
+            with Client(url, TOKEN, timeout_s=2.0, sleep=wait) as client:
+                client.create(read_draft(document), idempotency_key=name)
+            return
+        definition = chaos_study(name, LARGE)
+        create_study(self.database, definition, idempotency_key=name, body_sha256="0" * 64)
+        past_preflight(self.database, name)
 
     def live_studies(self) -> list[str]:
         """Return the studies that have not ended; all while the database is away."""
@@ -128,7 +152,7 @@ class Chaos:
         while len(self.journal) < n_faults:
             self._tend()
             if not self.fleet.live_studies():
-                self.fleet.submit()
+                self.fleet.submit(self._wait)
             if not order:  # every kind before any comes again
                 order = self.rng.sample(sorted(self.kinds), len(self.kinds))
             self._wait(self.rng.uniform(0.1, 1.2))
@@ -209,7 +233,11 @@ class Chaos:
 
 @contextmanager
 def fleet(
-    folder: Path, database: Database, programs: dict[str, list[str]], **settings: str
+    folder: Path,
+    database: Database,
+    programs: dict[str, list[str]],
+    ports: Sequence[int] = (),
+    **settings: str,
 ) -> Iterator[Fleet]:
     """Give a fleet for a block; nothing of it lives after the block."""
     orders = Orders(folder / "orders")
@@ -219,24 +247,25 @@ def fleet(
         "HPSEARCH_LEASE_S": str(LEASE_S),
         "HPSEARCH_TURN_S": "2",
         "HPSEARCH_CHECKPOINT_S": "0.3",
-        "HPSEARCH_TOKEN": "chaos",
+        "HPSEARCH_TOKEN": TOKEN,
         "PYTHONPATH": str(REPOSITORY),
         faults.VARIABLE: str(orders.folder),
         **{f"HPSEARCH_{name.upper()}": value for name, value in settings.items()},
     }
     household = Household(os.environ, folder)  # noqa: TID251 - what a shell would hand down
     try:
-        yield Fleet(household, database, programs, environment, orders, folder)
+        yield Fleet(household, database, programs, environment, orders, folder, ports)
     finally:
         household.kill()
 
 
-def cluster_programs(n_apis: int = 2) -> dict[str, list[str]]:
+def cluster_programs(
+    ports: Sequence[int], runner: str = "tests.chaos.runner:make"
+) -> dict[str, list[str]]:
     """Return the commands of a cluster: API processes and one machine of workers."""
     python = [sys.executable, "-P", "-m"]
     apis = {
-        f"api-{n}": ["env", f"HPSEARCH_PORT={free_port()}", *python, "hpsearch.api"]
-        for n in range(n_apis)
+        f"api-{n}": ["env", f"HPSEARCH_PORT={port}", *python, "hpsearch.api"]
+        for n, port in enumerate(ports)
     }
-    runner = "tests.chaos.runner:make"
     return {**apis, "worker": [*python, "hpsearch.worker", "--runner", runner]}

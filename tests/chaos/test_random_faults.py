@@ -14,6 +14,7 @@ from tests.chaos.fleet import LEASE_S, Chaos, cluster_programs, fleet
 from tests.chaos.promises import Outcome
 from tests.services.postgres import mortal_postgres
 from tests.services.redis import mortal_redis
+from tests.services.sockets import free_port
 from tests.studies import opened
 
 TRAINER, LISTENER = "hpsearch.worker.trainer", "hpsearch.worker.listener"
@@ -47,9 +48,10 @@ def test_a_cluster_survives_faults_at_random_moments(
         url = postgres.create()
         upgrade(url)
         settings = {"database_url": url, "redis_url": keeping.url}
+        ports = [free_port(), free_port()]
         with (
             opened(url) as database,
-            fleet(tmp_path, database, cluster_programs(), **settings) as ships,
+            fleet(tmp_path, database, cluster_programs(ports), ports, **settings) as ships,
         ):
             chaos = Chaos(ships, seed, {})
             chaos.kinds = {
