@@ -13,10 +13,11 @@ class Activation(ABC):
     """One function, applied in place where that is possible.
 
     ``keeps_zero`` says that f(0) = 0, so that padding stays zero by itself; the others need a
-    mask on their output.
+    mask on their output. ``flat_ends`` are the values it flattens towards, if it has two.
     """
 
     keeps_zero: ClassVar[bool] = True
+    flat_ends: ClassVar[tuple[float, float] | None] = None
 
     @abstractmethod
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,6 +69,8 @@ class LeakyRelu(Activation):
 class Tanh(Activation):
     """The hyperbolic tangent."""
 
+    flat_ends = (-1.0, 1.0)
+
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return the output twice: it gives the derivative."""
         h = z.tanh_()
@@ -86,6 +89,7 @@ class Sigmoid(Activation):
     """1 / (1 + exp(-z)), a half at zero: padding needs a mask."""
 
     keeps_zero = False
+    flat_ends = (0.0, 1.0)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return the output twice: it gives the derivative."""

@@ -24,11 +24,15 @@ class Cell(ABC):
         n_gates: Blocks of rows in its weights.
         n_states: Tensors handed from step to step.
         has_own_recurrent_bias: Whether the last output's bias cannot be added to the input's.
+
+    Attributes:
+        flat_ends: The values its outputs flatten towards, if there are two.
     """
 
     n_gates: ClassVar[int]
     n_states: ClassVar[int] = 1
     has_own_recurrent_bias: ClassVar[bool] = False
+    flat_ends: tuple[float, float] | None = (-1.0, 1.0)
 
     @abstractmethod
     def forward(self, ax: Tensor, ah: Tensor, state: State) -> tuple[State, State]:
@@ -54,6 +58,7 @@ class Vanilla(Cell):
 
     def __init__(self, activation: Activation) -> None:
         self._activation = activation
+        self.flat_ends = activation.flat_ends
 
     def forward(self, ax: Tensor, ah: Tensor, state: State) -> tuple[State, State]:  # noqa: ARG002 - the interface
         """Return the output; it tells the derivative."""

@@ -46,6 +46,7 @@ class Feedforward(Network):
         n_trained = self._stride * n_layers + 2
         self.is_weight = tuple(len(shape) == 2 for shape in tuple(shapes.values())[:n_trained])
         self.n_draws = n_layers
+        self.flat_ends = activation.flat_ends
         self._activation = activation
         self._products = products
         self._device = device

@@ -13,6 +13,7 @@ from torch.nn.functional import linear
 
 from hpsearch.layers.dropout import Dropout
 from hpsearch.layers.network import Network
+from hpsearch.layers.recurrent import n_recurrent_units
 from hpsearch.layers.sequences import steps_first
 from hpsearch.layers.stack import Shapes
 
@@ -31,6 +32,8 @@ class Gated(Network):
         device: Where the coins of dropout are thrown.
     """
 
+    flat_ends = (-1.0, 1.0)
+
     def __init__(
         self,
         shapes: Shapes,
@@ -47,6 +50,18 @@ class Gated(Network):
         self._cell, self._n_steps = cell, n_steps
         self._dropouts = [Dropout(n_rows, self._hidden, device) for _ in range(self.n_draws)]
         self._graphs: list[tuple[Tensor, list[Tensor]]] = []
+        self._shown: list[list[Tensor]] = []  # of each lane, of each layer
+
+    def hidden(self) -> Sequence[Tensor]:
+        """Return the last layer's outputs at the last step, of others the extremes of all steps.
+
+        What the last layer puts out before its last step decides nothing by itself.
+        """
+        return [torch.stack(lanes) for lanes in zip(*self._shown, strict=True)]
+
+    def n_hidden(self, shapes: Shapes) -> int:
+        """Return the sum of the widths of all layers."""
+        return n_recurrent_units(shapes)
 
     def forward(
         self, parameters: Sequence[Tensor], x: Tensor, keys: Tensor | None = None
@@ -56,7 +71,7 @@ class Gated(Network):
         n_lanes, batch = parameters[0].shape[0], x.shape[0 if x.dim() == 2 else 2]
         out = x.new_empty((n_lanes, parameters[-1].shape[1], batch))
         factors = self._coins(keys, batch, x.dtype)
-        self._graphs = []
+        self._graphs, self._shown = [], []
         with torch.set_grad_enabled(keys is not None):
             for lane in range(n_lanes):
                 # copies: torch aligns them, so that no result depends on the row
@@ -120,6 +135,7 @@ class Gated(Network):
         batch = sequence.shape[1]
         zeros = sequence.new_zeros((1, batch, self._hidden))
         is_training = torch.is_grad_enabled()
+        shown: list[Tensor] = []
         for index in range(self.n_draws):
             own = list(leaves[_PARAMETERS * index : _PARAMETERS * (index + 1)])
             rest = (True, 1, 0.0, is_training, False, False)
@@ -129,7 +145,12 @@ class Gated(Network):
                 sequence = torch.gru(sequence, zeros, own, *rest)[0]
             if index == self.n_draws - 1:
                 sequence = sequence[-1:]
+            if not is_training:
+                both = (sequence.amax(0), sequence.amin(0)) if len(sequence) > 1 else sequence
+                shown.append(torch.cat(tuple(both)).t())
             coins = factors[index]
             if coins is not None:
                 sequence = sequence * coins.view(self._hidden, -1, batch).permute(1, 2, 0)
+        if not is_training:
+            self._shown.append(shown)
         return linear(sequence[-1], leaves[-2], leaves[-1])

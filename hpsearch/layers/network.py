@@ -16,11 +16,14 @@ class Network(ABC):
             first, then those that are only kept (running statistics).
         is_weight: Which of the trained parameters ``l1`` and ``l2`` apply to; one entry each.
         n_draws: Layers that draw random numbers in training; each gets a key of its own.
+        flat_ends: The values between which hidden units put out theirs, if they flatten towards
+            both: -1 and 1 of tanh. None: they do not.
     """
 
     shapes: Shapes
     is_weight: tuple[bool, ...]
     n_draws: int = 0
+    flat_ends: tuple[float, float] | None = None
 
     @abstractmethod
     def forward(
@@ -46,9 +49,10 @@ class Network(ABC):
         """
 
     def hidden(self) -> Sequence[Tensor]:
-        """Return what the hidden units put out in the last forward pass.
+        """Return what the hidden units put out in the last forward pass, an evaluation.
 
-        ``[lanes, units, batch]`` for each layer; nothing if the network does not show them.
+        ``[lanes, units, columns]`` for each layer: a column for each example, or so many that
+        the extremes of a unit are among them. Nothing if the network does not show them.
         """
         return ()
 

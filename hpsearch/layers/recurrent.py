@@ -171,11 +171,24 @@ class Recurrent(Network):
         n_layers = (len(shapes) - 2) // _PARAMETERS
         width = tuple(shapes.values())[1][1]
         self.n_draws = n_layers
+        self.flat_ends = cell.flat_ends
         self._products, self._n_steps = products, n_steps
         self._layers = [_Layer(cell, products, n_steps) for _ in range(n_layers)]
         self._dropouts = [Dropout(n_rows, width, device) for _ in range(n_layers)]
         self._factors: list[Tensor | None] = []
         self._last = torch.empty(0)
+        self._shown: list[Tensor] = []
+
+    def hidden(self) -> Sequence[Tensor]:
+        """Return the last layer's outputs at the last step, of others the extremes of all steps.
+
+        What the last layer puts out before its last step decides nothing by itself.
+        """
+        return self._shown
+
+    def n_hidden(self, shapes: Shapes) -> int:
+        """Return the sum of the widths of all layers."""
+        return n_recurrent_units(shapes)
 
     def forward(
         self, parameters: Sequence[Tensor], x: Tensor, keys: Tensor | None = None
@@ -185,6 +198,7 @@ class Recurrent(Network):
         if keys is None:
             last = self._evaluate(parameters, columns)
         else:
+            self._shown = []
             last = self._last = self._train(parameters, columns, keys)
         return linear(last, parameters[-2], parameters[-1], self._products)
 
@@ -243,6 +257,8 @@ class Recurrent(Network):
             parameters[_PARAMETERS * i : _PARAMETERS * (i + 1)] for i in range(len(self._layers))
         ]
         states = [layer.beginning(p, batch) for layer, p in zip(self._layers, own, strict=True)]
+        below = len(self._layers) - 1
+        extremes: list[tuple[Tensor, Tensor]] = []
         for step in range(self._n_steps):
             at = slice(step * batch, (step + 1) * batch)
             h = columns[at] if is_shared else columns[:, :, at]
@@ -250,4 +266,20 @@ class Recurrent(Network):
                 ax = layer.contribution(own[index], h)
                 states[index], _ = layer.step(own[index], ax, states[index])
                 h = states[index][0]
+            outputs = [state[0] for state in states[:below]]
+            extremes = (
+                [
+                    (h.maximum(high), h.minimum(low))
+                    for h, (high, low) in zip(outputs, extremes, strict=True)
+                ]
+                if step
+                else [(h, h) for h in outputs]
+            )
+        self._shown = [*(torch.cat(both, 2) for both in extremes), states[-1][0]]
         return states[-1][0]
+
+
+def n_recurrent_units(shapes: Shapes) -> int:
+    """Return the sum of the widths of all recurrent layers of a network of these shapes."""
+    recurrent = tuple(shapes.values())[1:-2:_PARAMETERS]
+    return sum(width for _, width in recurrent)

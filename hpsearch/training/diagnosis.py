@@ -8,11 +8,18 @@ from torch import Tensor
 from hpsearch.layers.network import Network
 
 _SAME = 1e-6  # spread of a unit's output over all examples below which it says nothing
+_FLAT = 0.005  # of the way between the two ends a function flattens towards: 0.99 of tanh
 _TINY = 1e-30  # keeps the ratio of a lane without weights finite
 
 
 class Watch:
     """Looks at the hidden units while a split is evaluated, and finds those that say nothing.
+
+    A unit is dead that puts out the same for every example: a relu that never fires, a sigmoid or
+    tanh driven to one of its flat ends, from where hardly a gradient leads back. Flat is, for
+    every example, above 0.99 (or below -0.99) of tanh, above 0.995 (or below 0.005) of sigmoid.
+    Of recurrent layers, tanh is what GRU and LSTM put out; the last layer is looked at where it
+    decides, at the last step, those below it at every step.
 
     Args:
         network: The program that is evaluated.
@@ -34,16 +41,20 @@ class Watch:
         self._highest, self._lowest = highest, lowest
 
     def dead(self) -> list[int] | None:
-        """Return how many units had the same output for every example, per lane.
+        """Return how many units said the same of every example, per lane.
 
         Padding counts as dead. None if the network shows no hidden units.
         """
         if not self._highest:
             return None
-        n_dead = sum(
-            (high - low <= _SAME).sum(1)
-            for high, low in zip(self._highest, self._lowest, strict=True)
-        )
+        ends = self._network.flat_ends
+        margin = 0.0 if ends is None else _FLAT * (ends[1] - ends[0])
+        n_dead: Tensor | int = 0
+        for high, low in zip(self._highest, self._lowest, strict=True):
+            is_dead = high - low <= _SAME
+            if ends is not None:
+                is_dead |= (high < ends[0] + margin) | (low > ends[1] - margin)
+            n_dead = n_dead + is_dead.sum(1)
         assert isinstance(n_dead, Tensor)  # noqa: S101 - there is a layer
         return [int(n) for n in n_dead.tolist()]
 
