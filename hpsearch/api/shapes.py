@@ -191,6 +191,28 @@ class TrialsAdded(TypedDict):
     trials: list[TrialInList]
 
 
+class Histogram(TypedDict):
+    """How one tensor's numbers are distributed; what is not finite is only counted."""
+
+    name: Annotated[str, Field(description="plain torch.nn name, `0.weight`")]
+    shape: list[int]
+    size: int
+    nonfinite: int
+    zeros: int
+    min: float | None
+    max: float | None
+    mean: float | None
+    std: float | None
+    edges: Annotated[list[float], Field(description="of the bins, one more than `counts`")]
+    counts: list[int]
+
+
+class HistogramList(TypedDict):
+    """The weights of a trial's best epoch, tensor by tensor."""
+
+    histograms: list[Histogram]
+
+
 class EpochList(TypedDict):
     """A page of epochs."""
 

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from pydantic import TypeAdapter
 
+from hpsearch.api import shapes
 from hpsearch.datasets.base import REGISTRY as DATASETS
 from hpsearch.datasets.splits import split
 from hpsearch.datasets.stored import load_stored
 from hpsearch.export.folder import write_model_folder
+from hpsearch.export.trained import TrainedModel
 from hpsearch.spec.sections import DatasetInfo, DatasetSection
 from hpsearch.storage import datasets
 from hpsearch.turn import TurnRunner
@@ -276,11 +279,23 @@ def test_models_are_there_for_complete_trials_alone(lite: Http) -> None:
     train(lite)
     assert lite.get("/v1/studies/digits/trials/0/model?format=pickle").status_code == 422
     assert lite.get("/v1/studies/digits/trials/9/model").status_code == 404
+    model = TrainedModel.from_safetensors(lite.get("/v1/studies/digits/trials/0/model").content)
+    answer = lite.get("/v1/studies/digits/trials/0/histograms?bins=10").json()
+    TypeAdapter(shapes.HistogramList).validate_python(answer)
+    found = {each["name"]: each for each in answer["histograms"]}
+    assert set(found) == set(model.weights)
+    for name, array in model.weights.items():
+        counts, edges = np.histogram(array.astype(np.float64), 10)
+        assert (found[name]["counts"], found[name]["edges"]) == (counts.tolist(), edges.tolist())
+    wrong = lite.get("/v1/studies/digits/trials/0/histograms?bins=0")
+    assert (wrong.status_code, wrong.json()["errors"][0]["loc"]) == (422, ["query", "bins"])
+    assert "data-histograms" in lite.get("/studies/digits/trials/0").text
     for path in lite.app.state.services.artifacts_dir.glob("*/0/model.safetensors"):
         path.unlink()
     gone = lite.get("/v1/studies/digits/trials/0/model")
     assert (gone.status_code, gone.json()["type"]) == (404, "/problems/not-found")
     assert "artifacts" in gone.json()["detail"]
+    assert lite.get("/v1/studies/digits/trials/0/histograms").status_code == 404
 
 
 def test_the_table_of_trials_has_a_column_for_everything(lite: Http) -> None:

@@ -5,8 +5,11 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
+from hpsearch.api import shapes
 from hpsearch.api.params import Parameters, StudyName, TrialNumber
 from hpsearch.api.services import ServicesOf
+from hpsearch.api.wire import JsonResponse
+from hpsearch.export.histograms import histograms
 from hpsearch.export.onnx_file import to_onnx
 from hpsearch.export.tables import trials_csv
 from hpsearch.studies import read
@@ -42,6 +45,27 @@ def get_trial_model(
     model = get_model(services.database, services.artifacts_dir, name, number)
     content = to_onnx(model) if query.format == "onnx" else model.to_safetensors()
     return _file(content, "application/octet-stream", f"{name}-{number}.{query.format}")
+
+
+class HistogramQuery(Parameters):
+    """How fine."""
+
+    bins: int = Field(40, ge=1, le=200, description="of every tensor")
+
+
+@router.get("/v1/studies/{name}/trials/{number}/histograms", response_model=shapes.HistogramList)
+def get_histograms(
+    services: ServicesOf,
+    name: StudyName,
+    number: TrialNumber,
+    query: Annotated[HistogramQuery, Query()],
+) -> Response:
+    """Return how the weights of a trial's best epoch are distributed, tensor by tensor.
+
+    Worked out from the stored model when asked: it costs training nothing.
+    """
+    model = get_model(services.database, services.artifacts_dir, name, number)
+    return JsonResponse({"histograms": histograms(model.weights, query.bins)})
 
 
 @router.get(

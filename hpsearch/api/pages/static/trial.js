@@ -2,6 +2,7 @@
 import { hasEnded, listen } from "./events.js";
 import { badge, duration, number, pageData, write } from "./format.js";
 import { drawCharts } from "./compare.js";
+import { offerHistograms } from "./histograms.js";
 import { say, send } from "./verbs.js";
 
 const page = pageData();
@@ -70,4 +71,5 @@ const acts = {
 for (const button of document.querySelectorAll("[data-act]")) {
   button.addEventListener("click", () => acts[button.dataset.act]());
 }
+offerHistograms(`${path}/${page.number}`);
 if (!isFinished(state) && !hasEnded(page.state)) listen(page.name, page.revision, heard);
