@@ -38,6 +38,7 @@ class CmaEs(OptunaSampler):
 
     name: Literal["cmaes"] = "cmaes"
     learns: ClassVar[bool] = True
+    knows_study: ClassVar[bool] = False
     n_startup_trials: int = Field(1, ge=1, description="random points before it begins")
     popsize: int | None = Field(
         None, ge=2, le=10_000, description="trials in a generation; null: 4 + 3 ln(parameters)"
@@ -136,6 +137,8 @@ class RetoldCmaEs(CmaEsSampler):
             optimizer = copy.deepcopy(_STATES[keys[n_known - 1]])
         for n in range(n_known, len(generations)):
             optimizer.tell([self._solution(space, trial) for trial in generations[n]])
+            # always a copy: its arrays lie otherwise in memory, which shows in the last digits
+            optimizer = copy.deepcopy(optimizer)
             if n >= len(generations) - N_LAST:
                 _remember(keys[n], optimizer)
         return optimizer

@@ -29,6 +29,7 @@ class GaussianProcess(OptunaSampler):
 
     name: Literal["gp"] = "gp"
     learns: ClassVar[bool] = True
+    knows_study: ClassVar[bool] = False
     n_startup_trials: int = Field(10, ge=1, description="random points before the model begins")
     deterministic_objective: bool = Field(
         False, description="whether the same point always gives the same value"

@@ -3,6 +3,7 @@
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -17,6 +18,9 @@ from hpsearch.spec.space import Domain, FloatDomain, IntDomain, ParameterValue
 class OptunaSampler(Sampler):
     """A sampler that Optuna brings, driven through ``ask`` and ``suggest`` alone."""
 
+    knows_study: ClassVar[bool] = True
+    """Whether it remembers anything with the study, not with trials alone."""
+
     @abstractmethod
     def build(self, seed: int, *, is_conditional: bool) -> BaseSampler:
         """Return Optuna's sampler with its own generator."""
@@ -28,8 +32,9 @@ class OptunaSampler(Sampler):
         workers would propose every point twice. Earlier trials of the claim are RUNNING when
         the next is asked.
         """
+        study_attrs = request.study_attrs() if self.knows_study else {}
         storage = OverlayStorage(
-            request.directions, request.history(), request.trials, request.study_attrs()
+            request.directions, request.history(), request.trials, study_attrs
         )
         study = optuna.load_study(study_name=STUDY_NAME, storage=storage)
         points = {}

@@ -29,6 +29,7 @@ class Tpe(OptunaSampler):
 
     name: Literal["tpe"] = "tpe"
     learns: ClassVar[bool] = True
+    knows_study: ClassVar[bool] = False
     n_startup_trials: int = Field(10, ge=0, description="random points before the model begins")
     n_ei_candidates: int = Field(24, ge=1, le=10_000, description="candidates per proposal")
     multivariate: bool = Field(True, description="model parameters jointly")

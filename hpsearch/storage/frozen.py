@@ -21,11 +21,14 @@ from hpsearch.storage.tables import (
 )
 from hpsearch.storage.trials import CHUNK, read_values
 
-_distribution = lru_cache(maxsize=4096)(json_to_distribution)
+MAX_SHARED = 4096  # distributions, and combinations of them, kept by a process
+
+_distribution = lru_cache(MAX_SHARED)(json_to_distribution)
+_SHARED: dict[tuple[tuple[str, int], ...], dict[str, BaseDistribution]] = {}
 
 
 def read_trials(tx: Transaction, ids: Sequence[int]) -> list[FrozenTrial]:
-    """Return trials by id; those with equal distributions share the objects."""
+    """Return trials by id; those with the same distributions share one dictionary of them."""
     params, distributions = _read_params(tx, ids)
     values, attrs, steps = read_values(tx, ids), _read_attrs(tx, ids), _read_steps(tx, ids)
     return [
@@ -56,7 +59,17 @@ def _read_params(
         distribution = _distribution(row.distribution_json)
         params[row.trial_id][row.param_name] = distribution.to_external_repr(row.param_value)
         distributions[row.trial_id][row.param_name] = distribution
+    for trial_id, named in distributions.items():
+        distributions[trial_id] = _shared(named)
     return params, distributions
+
+
+def _shared(named: dict[str, BaseDistribution]) -> dict[str, BaseDistribution]:
+    """Return the one dictionary of these distributions: trials are quick to compare then."""
+    key = tuple((name, id(distribution)) for name, distribution in named.items())
+    if len(_SHARED) > MAX_SHARED:
+        _SHARED.clear()
+    return _SHARED.setdefault(key, named)
 
 
 def _read_attrs(tx: Transaction, ids: Sequence[int]) -> dict[int, dict[str, Any]]:

@@ -1,25 +1,27 @@
 """The outline of a study's trials: state and values of all, the whole of a few."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from optuna.storages._rdb.models import TrialValueModel
 from optuna.trial import FrozenTrial
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import select
 
 from hpsearch.storage.database import Transaction
 from hpsearch.storage.frozen import read_trials
 from hpsearch.storage.tables import optuna_trials, optuna_values, trials
 
 _NONE = -1  # no trial of this number
+_OF_TRIAL = optuna_values.c.trial_id == trials.c.trial_id
+
+_restored = TrialValueModel.stored_repr_to_value
 
 
 class Outline:
     """What there is to choose from, by trial number; whole trials are read once chosen.
 
-    Kept up to date by revision, as :class:`~hpsearch.storage.history.History` is. Two narrow
-    rows a trial are read instead of some dozen, and what is held of a trial nobody chooses is
+    Kept up to date by revision, as :class:`~hpsearch.storage.history.History` is. One narrow
+    row a trial is read instead of some dozen, and what is held of a trial nobody chooses is
     some dozen bytes: so a process that has never seen the study begins soon.
 
     Args:
@@ -60,35 +62,37 @@ class Outline:
 
     def refresh(self, tx: Transaction) -> None:
         """Read what changed since the last refresh."""
-        changed = tx.execute(
-            self._changed(
+        joined = trials.join(optuna_trials, trials.c.trial_id == optuna_trials.c.trial_id)
+        query = (
+            select(
                 trials.c.trial_id,
                 trials.c.number,
                 trials.c.revision,
                 trials.c.epochs,
                 optuna_trials.c.state,
+                optuna_values.c.objective,
+                optuna_values.c.value,
+                optuna_values.c.value_type,
             )
-        ).all()
-        if not changed:
+            .select_from(joined.outerjoin(optuna_values, _OF_TRIAL))
+            .where(trials.c.study_id == self.study_id, trials.c.revision > self._revision)
+        )
+        rows = tx.execute(query).all()
+        if not rows:
             return
-        self._make_room(1 + max(row.number for row in changed))
-        numbers = np.fromiter((row.number for row in changed), np.int64, len(changed))
-        self._ids[numbers] = [row.trial_id for row in changed]
-        self._states[numbers] = [row.state for row in changed]
-        self._epochs[numbers] = [row.epochs for row in changed]
+        numbers = np.array([row.number for row in rows])
+        self._make_room(1 + int(numbers.max()))
+        self._ids[numbers] = [row.trial_id for row in rows]
+        self._states[numbers] = [row.state for row in rows]
+        self._epochs[numbers] = [row.epochs for row in rows]
         self._values[numbers] = np.nan
-        restore = TrialValueModel.stored_repr_to_value
-        of_changed = self._changed(
-            trials.c.number,
-            optuna_values.c.objective,
-            optuna_values.c.value,
-            optuna_values.c.value_type,
-        ).join(optuna_values, optuna_values.c.trial_id == trials.c.trial_id)
-        for number, objective, value, kind in tx.execute(of_changed):
-            self._values[number, objective] = restore(value, kind)
+        for row in rows:
+            if row.objective is not None:
+                value = _restored(row.value, row.value_type)
+                self._values[row.number, row.objective] = value
         for number in self._whole.keys() & set(numbers.tolist()):
             del self._whole[number]
-        self._revision = max(row.revision for row in changed)
+        self._revision = max(row.revision for row in rows)
 
     def whole(self, tx: Transaction, numbers: Iterable[int]) -> list[FrozenTrial]:
         """Return these trials in number order; only these stay in memory.
@@ -103,11 +107,6 @@ class Outline:
         known = self._whole | {trial.number: trial for trial in read}
         self._whole = {number: known[number] for number in chosen}
         return list(self._whole.values())
-
-    def _changed(self, *columns: ColumnElement[Any]) -> Select[Any]:
-        joined = trials.join(optuna_trials, trials.c.trial_id == optuna_trials.c.trial_id)
-        later = (trials.c.study_id == self.study_id, trials.c.revision > self._revision)
-        return select(*columns).select_from(joined).where(*later)
 
     def _make_room(self, n: int) -> None:
         if n > len(self._ids):

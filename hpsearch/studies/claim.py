@@ -15,7 +15,6 @@ from optuna.trial import FrozenTrial
 from hpsearch.faults import Window, reached
 from hpsearch.sampling.base import ReservedTrial, SampledPoint, Sampler, SampleRequest
 from hpsearch.sampling.distributions import to_distribution
-from hpsearch.sampling.memory import Memory
 from hpsearch.sampling.optuna_sampler import OptunaSampler
 from hpsearch.sampling.random import PointDraw
 from hpsearch.spec.config import TrialConfig
@@ -23,9 +22,9 @@ from hpsearch.spec.definition import Definition
 from hpsearch.spec.sections import Direction
 from hpsearch.spec.space import ParameterValue
 from hpsearch.spec.states import AttemptState, StudyState
-from hpsearch.storage import attempts, studies, tallies, trials, workers
+from hpsearch.storage import attempts, studies, tallies, trials
 from hpsearch.storage.attempts import AttemptRecord
-from hpsearch.storage.database import Database, Transaction, now
+from hpsearch.storage.database import Database, Transaction
 from hpsearch.storage.history import History
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialRecord
@@ -35,7 +34,7 @@ from hpsearch.studies.settle import Claimable, claimable, settle
 
 _USER_POINTS = 2**62
 MAX_REDRAWS = 10  # of a duplicate point; then it is taken
-IDLE_WITHIN_S = 30.0  # a worker not seen for a lease is not counted as free
+IDLE_WITHIN = timedelta(seconds=30)  # a worker not seen for a lease is not counted as free
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,24 +174,29 @@ def reserve(
         study = studies.lock_by_uuid(tx, uuid)
         if study is None:
             return None, []
-        known = attempts.of_claim(tx, study.study_id, claim_id)
-        if known:
+        found = attempts.before_claim(
+            tx, study.study_id, claim_id, claimant.worker, idle_within=IDLE_WITHIN
+        )
+        if found.is_known:
+            known = attempts.of_claim(tx, study.study_id, claim_id)
             return study, _known_reservations(tx, study, known)
-        at = now(tx)
         counts = tallies.count(tx, study)
         room = claimable(study, counts)
-        take = min(n, _share(tx, room, claimant, at))
+        take = min(n, -(-room.total // (1 + found.n_idle)))
         if take <= 0:
             return study, []
-        again, n_new = _choose(tx, study, claimant.worker, take, room, counts.waiting)
+        mine = attempts.pack_limits(tx, study.study_id, claimant.worker)
+        again, n_new = _choose(tx, study, mine, take, room, counts.waiting)
         if not again and n_new == 0:
             return study, []
-        revision = studies.raise_revision(tx, study)
-        reserved = _start_again(tx, again, revision, at)
-        reserved += _start_new(tx, study, counts.total, n_new, revision, at)
-        _lease(tx, study, reserved, claim_id, claimant, at)
-        attempts.count_packs(tx, study.study_id, [claimant.worker])
-        if points_left(study) == n_new:
+        first_index = study.next_sample_index
+        study = studies.advance(tx, study, found.at, n_indexes=n_new)
+        reserved = _start_again(tx, again, study.revision, found.at)
+        reserved += _start_new(tx, study, counts.total, first_index, n_new, found.at)
+        _lease(tx, study, reserved, claim_id, claimant, found.at, len(mine))
+        if mine:
+            attempts.count_packs(tx, study.study_id, [claimant.worker])
+        if points_left(study) == 0:
             settle(tx, study)  # the last point of a grid is out
         reached(Window.RESERVE_UNCOMMITTED)
         return study, reserved
@@ -201,7 +205,7 @@ def reserve(
 def _choose(
     tx: Transaction,
     study: StudyRecord,
-    worker: str,
+    mine: Sequence[int | None],
     take: int,
     room: Claimable,
     n_waiting: int,
@@ -210,9 +214,16 @@ def _choose(
 
     Suspects of a death run among themselves: an idle worker takes them first, in a group no
     larger than their pack limit, and gets no other trial until all of them are cleared.
+
+    Args:
+        tx: The claim's transaction.
+        study: The study.
+        mine: The pack limits of the trials the worker has, None for those not suspected.
+        take: Most trials wanted.
+        room: What the limits leave.
+        n_waiting: How many trials are WAITING.
     """
-    mine = [attempt.trial_number for attempt in attempts.of_worker(tx, study.study_id, worker)]
-    if any(trial.pack_limit is not None for trial in trials.by_numbers(tx, study.study_id, mine)):
+    if any(limit is not None for limit in mine):
         return [], 0
     if n_waiting == 0:  # the usual case, and looking for them takes time
         return [], min(take, room.new)
@@ -262,7 +273,7 @@ def sample(
             ReservedTrial(trial.trial_id, trial.number, trial.sample_index, trial.fixed, n_refused)
             for trial in asked
         ),
-        history=_reader(database, history, definition, sampler.memory(len(definition.objectives))),
+        history=_reader(database, history, definition, sampler, asked),
         study_attrs=lambda: _study_attrs(database, history.study_id),
     )
     return points | sampler.sample(request)
@@ -309,20 +320,10 @@ def record_params(
     with database.write() as tx:
         if studies.lock_by_uuid(tx, study.uuid) is None:
             return set(), set()
-        live = attempts.by_tokens(tx, study.study_id, [trial.token for trial in reserved])
-        mine = [
-            trial
-            for trial in reserved
-            if trial.token in live and live[trial.token].state is AttemptState.RUNNING
-        ]
-        numbers = [trial.number for trial in mine]
-        unset = {
-            record.number
-            for record in trials.by_numbers(tx, study.study_id, numbers)
-            if not record.has_params
-        }
+        tokens = [trial.token for trial in reserved]
+        unset = attempts.without_params(tx, study.study_id, tokens)
         domains = definition.space.domains
-        write = [trial for trial in mine if trial.number in unset]
+        write = [trial for trial in reserved if trial.number in unset]
         refused = set() if seen is None else _duplicates(tx, seen, write, points)
         write = [trial for trial in write if trial.number not in refused]
         if write:
@@ -375,9 +376,15 @@ def _study_attrs(database: Database, study_id: int) -> dict[str, Any]:
 
 
 def _reader(
-    database: Database, history: History, definition: Definition, memory: Memory | None
+    database: Database,
+    history: History,
+    definition: Definition,
+    sampler: Sampler,
+    reserved: Sequence[Reservation],
 ) -> Callable[[], Sequence[FrozenTrial]]:
     directions = _directions(definition)
+    memory = sampler.memory(len(directions))
+    mine = {trial.number for trial in reserved}  # nothing is known of them yet
 
     def read() -> Sequence[FrozenTrial]:
         with database.read() as tx:
@@ -387,19 +394,13 @@ def _reader(
             outline = history.outline(len(directions))
             outline.refresh(tx)
             chosen = memory.choose(outline, directions, definition.seed)
-            return outline.whole(tx, chosen.tolist())
+            return outline.whole(tx, set(chosen.tolist()) - mine)
 
     return read
 
 
 def _directions(definition: Definition) -> tuple[Direction, ...]:
     return tuple(objective.direction for objective in definition.objectives)
-
-
-def _share(tx: Transaction, room: Claimable, claimant: Claimant, at: datetime) -> int:
-    since = at - timedelta(seconds=IDLE_WITHIN_S)
-    n_workers = 1 + workers.n_idle(tx, since, but=claimant.worker)
-    return -(-room.total // n_workers)
 
 
 def _start_again(
@@ -428,22 +429,20 @@ def _start_new(
     tx: Transaction,
     study: StudyRecord,
     first_number: int,
+    first_index: int,
     n: int,
-    revision: int,
     at: datetime,
 ) -> list[Reservation]:
     if n <= 0:
         return []
-    first_index = study.next_sample_index
     ids = trials.insert_trials(
         tx,
         study.study_id,
         first_number=first_number,
         sample_indices=range(first_index, first_index + n),
-        revision=revision,
+        revision=study.revision,
         at=at,
     )
-    studies.update_study(tx, study, next_sample_index=first_index + n)
     return [
         Reservation(
             trial_id=trial_id,
@@ -465,6 +464,7 @@ def _lease(
     claim_id: str,
     claimant: Claimant,
     at: datetime,
+    n_companions: int,
 ) -> None:
     attempts.insert_attempts(
         tx,
@@ -479,6 +479,7 @@ def _lease(
                 "worker": claimant.worker,
                 "device": claimant.device,
                 "precision": claimant.precision,
+                "pack_size": n_companions + len(reserved),
                 "started_at": at,
                 "lease_expires_at": at + timedelta(seconds=claimant.lease_s),
             }

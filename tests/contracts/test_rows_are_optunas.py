@@ -1,5 +1,6 @@
 """The same story told through Optuna's API and through our verbs leaves the same rows."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from hpsearch.spec.states import FailureKind, TrialState
 from hpsearch.storage import tables
 from hpsearch.storage.database import Database
 from hpsearch.storage.history import History
+from hpsearch.storage.outline import Outline
 from hpsearch.studies.claim import ClaimedTrial
 from hpsearch.studies.read import list_trials
 from hpsearch.studies.recover import worker_lost
@@ -212,3 +214,36 @@ def test_the_incremental_history_equals_a_full_load(database: Database) -> None:
     assert list(map(repr, refreshed())) == list(map(repr, full))
     storage.remove_session()
     storage.engine.dispose()
+
+
+def test_the_outline_and_its_whole_trials_equal_a_full_load(database: Database) -> None:
+    hand = stored(database, "ours", **SPACE)
+    with database.read() as tx:
+        study_id = tx.execute(select(tables.studies.c.study_id)).scalar_one()
+    outline, begun = Outline(study_id, 1), []
+
+    def check(numbers: set[int]) -> None:
+        with database.read() as tx:
+            everything = History(study_id)
+            everything.refresh(tx)
+            outline.refresh(tx)
+            whole = outline.whole(tx, numbers)
+        theirs = everything.trials
+        assert whole == [trial for trial in theirs if trial.number in numbers]
+        assert outline.states.tolist() == [trial.state for trial in theirs]
+        assert outline.epochs.tolist() == [trial.last_step or 0 for trial in theirs]
+        values = [trial.values[0] if trial.values else None for trial in theirs]
+        known = [None if math.isnan(value) else value for value in outline.values[:, 0]]
+        assert known == values
+
+    check(set())
+    begun += hand.claim(2)
+    check({0, 1})
+    hand.report(epochs_of(begun[0], {1: 0.5}), ended(begun[1], 0.7))
+    check({1})
+    check({0, 1})  # read again: nothing has changed since, but it was not kept
+    begun += hand.claim(2)
+    hand.report(ended(begun[0], 0.9, 2))
+    check({0, 2, 3})
+    worker_lost(database, "worker-0")  # trials go back to WAITING
+    check({0, 1, 2, 3})

@@ -10,6 +10,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.errors import InvalidDefinition
+from hpsearch.sampling import cma_es
 from hpsearch.sampling.base import (
     REGISTRY,
     IndexedSampler,
@@ -233,3 +234,25 @@ def test_cmaes_told_again_equals_cmaes_unpickled(flags: dict[str, Any]) -> None:
         assert mine.params == pytest.approx(theirs.params, rel=1e-6, abs=1e-6)
     keys = {key for trial in ours.trials for key in trial.system_attrs}
     assert keys <= {"cma:generation", "sepcma:generation", "cmawm:generation", "x_for_tell"}
+
+
+@pytest.mark.parametrize("flags", [{}, {"with_margin": True}])
+def test_what_cmaes_remembers_changes_no_point(flags: dict[str, Any]) -> None:
+    def points(*, forgets: bool) -> list[Any]:
+        sampler = {"name": "cmaes", "popsize": 4, **flags}
+        player = Player(definition(sampler=sampler, **SPACES["numbers"]))
+        late: dict[int, SampledPoint] = {}
+        for i in range(12):
+            if forgets:
+                cma_es._STATES.clear()
+            asked = player.ask(range(4 * i, 4 * i + 4))
+            first = min(asked)
+            player.end({number: point for number, point in asked.items() if number != first})
+            player.end(late)  # a straggler joins a generation that was full without it
+            player.history.sort(key=lambda trial: trial.number)
+            late = {first: asked[first]}
+        return [trial.params for trial in player.history]
+
+    cma_es._STATES.clear()
+    assert points(forgets=False) == points(forgets=True)
+    assert len(cma_es._STATES) <= cma_es.N_LAST * 16

@@ -7,10 +7,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from hpsearch.sampling.base import REGISTRY
+from hpsearch.sampling.base import REGISTRY, SampledPoint, SampleRequest
+from hpsearch.sampling.memory import Memory
+from hpsearch.sampling.random import RandomSampler
+from hpsearch.sampling.tpe import Tpe
 from hpsearch.spec.states import FailureKind, StudyState, TrialState
 from hpsearch.storage import tables
 from hpsearch.storage.database import Database
+from hpsearch.storage.history import History
+from hpsearch.studies.claim import Claimant, claim
 from hpsearch.studies.control import resume, stop
 from hpsearch.studies.enqueue import retry
 from hpsearch.studies.read import get_study, list_trials
@@ -186,3 +191,36 @@ def remembered(database: Database) -> dict[str, str]:
     attrs = tables.optuna_study_system_attrs.c
     with database.read() as tx:
         return {key: value for key, value in tx.execute(select(attrs.key, attrs.value_json))}  # noqa: C416
+
+
+def test_a_sampler_with_a_memory_looks_at_some_trials_the_same_for_every_worker(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[list[tuple[int, str]]] = []
+
+    def sample(request: SampleRequest) -> dict[int, SampledPoint]:
+        looked_at.append([(trial.number, trial.state.name) for trial in request.history()])
+        return RandomSampler().sample(request)
+
+    monkeypatch.setattr(Tpe, "memory", lambda *_: Memory(most=6, best=2))
+    monkeypatch.setattr(Tpe, "sample", lambda _, request: sample(request))
+    hand = stored(database, sampler={"name": "tpe"}, limits={"max_trials": 60})
+    with database.read() as tx:
+        history = History(tx.execute(select(tables.studies.c.study_id)).scalar_one())
+    claimant = Claimant("worker-0", "cpu", "exact", 30.0)
+    for i in range(6):
+        lanes = claim(database, hand.uuid, 4, f"{i:036d}", claimant, history)
+        if i == 0:
+            running, *lanes = lanes
+        for lane in lanes:
+            hand.finish(lane, value=lane.number / 100)
+
+    hand.claim(1)  # by somebody who has never seen the study
+
+    sizes = [len(seen) for seen in looked_at]
+    assert sizes == [0, 4, 7, 7, 7, 7, 7]
+    assert all((running.number, "RUNNING") in seen for seen in looked_at[1:])
+    # the best of the 23 that have finished are 22 and 23
+    assert {(22, "COMPLETE"), (23, "COMPLETE")} <= set(looked_at[-1])
+    claim(database, hand.uuid, 1, "a" * 36, claimant, history)
+    assert [seen for seen in looked_at[-1] if seen[0] != 24] == looked_at[-2]
