@@ -2,17 +2,28 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import Row, bindparam, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Interval,
+    Row,
+    Select,
+    bindparam,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from hpsearch.spec.states import AttemptState
 from hpsearch.spec.views import Pruned
 from hpsearch.storage import bulk
 from hpsearch.storage.database import CLOCK, Transaction, now
-from hpsearch.storage.tables import attempts, optuna_trials, studies, trials
+from hpsearch.storage.tables import attempts, optuna_trials, studies, trials, workers
+from hpsearch.storage.types import UtcDateTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +154,100 @@ def of_claim(tx: Transaction, study_id: int, claim_id: str) -> list[AttemptRecor
     return [_record(row) for row in tx.execute(query)]
 
 
+@dataclass(frozen=True, slots=True)
+class BeforeClaim:
+    """What a claim wants to know first.
+
+    Attributes:
+        is_known: Whether it was made before.
+        n_idle: How many other workers were seen lately and train nothing.
+        at: The database's clock.
+    """
+
+    is_known: bool
+    n_idle: int
+    at: datetime
+
+
+def _before_claim(since: ColumnElement[datetime]) -> Select[Any]:
+    is_known = select(attempts.c.attempt_id).where(
+        attempts.c.claim_id == bindparam("claim_id"),
+        attempts.c.study_id == bindparam("study_id"),
+    )
+    n_idle = (
+        select(func.count())
+        .select_from(workers)
+        .where(
+            workers.c.last_seen_at >= since,
+            workers.c.study_uuid.is_(None),
+            workers.c.name != bindparam("worker"),
+        )
+    )
+    return select(is_known.exists(), n_idle.scalar_subquery())
+
+
+_BEFORE_CLAIM = _before_claim(bindparam("since", type_=UtcDateTime))
+_BEFORE_CLAIM_BY_CLOCK = _before_claim(
+    CLOCK - bindparam("idle_within", type_=Interval)
+).add_columns(CLOCK)
+
+
+def before_claim(
+    tx: Transaction, study_id: int, claim_id: str, worker: str, *, idle_within: timedelta
+) -> BeforeClaim:
+    """Return what a claim wants to know of a locked study first.
+
+    Args:
+        tx: An open transaction that holds the study's lock.
+        study_id: The study.
+        claim_id: The claim.
+        worker: Who claims.
+        idle_within: A worker not seen for longer is not counted as idle.
+    """
+    params = {"claim_id": claim_id, "study_id": study_id, "worker": worker}
+    if tx.dialect.name == "sqlite":
+        at = now(tx)
+        row = tx.execute(_BEFORE_CLAIM, {**params, "since": at - idle_within}).one()
+        return BeforeClaim(row[0], row[1], at)
+    row = tx.execute(_BEFORE_CLAIM_BY_CLOCK, {**params, "idle_within": idle_within}).one()
+    return BeforeClaim(row[0], row[1], row[2].replace(tzinfo=UTC))
+
+
+_PACK_LIMITS = (
+    select(attempts.c.worker, trials.c.pack_limit)
+    .select_from(attempts.join(trials, trials.c.trial_id == attempts.c.trial_id))
+    .where(
+        attempts.c.study_id == bindparam("study_id"),
+        attempts.c.state == AttemptState.RUNNING,
+    )
+)
+
+
+def pack_limits(tx: Transaction, study_id: int, worker: str) -> list[int | None]:
+    """Return the pack limit of every trial of the study that this worker has."""
+    rows = tx.execute(_PACK_LIMITS, {"study_id": study_id})
+    # filtered here: a planner without statistics would walk through all the worker ever tried
+    return [pack_limit for holder, pack_limit in rows if holder == worker]
+
+
+_WITHOUT_PARAMS = (
+    select(attempts.c.trial_number)
+    .select_from(attempts.join(trials, trials.c.trial_id == attempts.c.trial_id))
+    .where(
+        attempts.c.study_id == bindparam("study_id"),
+        attempts.c.token.in_(bindparam("tokens", expanding=True)),
+        attempts.c.state == AttemptState.RUNNING,
+        trials.c.has_params.is_(False),
+    )
+)
+
+
+def without_params(tx: Transaction, study_id: int, tokens: Sequence[str]) -> set[int]:
+    """Return the numbers of the trials that wait for parameters under these living tokens."""
+    found = tx.execute(_WITHOUT_PARAMS, {"study_id": study_id, "tokens": tokens})
+    return set(found.scalars())
+
+
 def by_tokens(tx: Transaction, study_id: int, tokens: Iterable[str]) -> dict[str, AttemptRecord]:
     """Return the study's attempts that carry these tokens."""
     where = (attempts.c.study_id == study_id, attempts.c.token.in_(list(tokens)))
@@ -167,12 +272,6 @@ def running(tx: Transaction, study_id: int) -> list[AttemptRecord]:
     where = (attempts.c.study_id == study_id, attempts.c.state == AttemptState.RUNNING)
     query = select(attempts).where(*where).order_by(attempts.c.trial_number)
     return [_record(row) for row in tx.execute(query)]
-
-
-def of_worker(tx: Transaction, study_id: int, worker: str) -> list[AttemptRecord]:
-    """Return the study's RUNNING attempts on this worker in trial-number order."""
-    # filtered here: a planner without statistics would walk through all the worker ever tried
-    return [attempt for attempt in running(tx, study_id) if attempt.worker == worker]
 
 
 _companions = attempts.alias("companions")

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from hpsearch.errors import NameTaken, StudyNotFound
 from hpsearch.spec.sections import DatasetInfo, Direction
 from hpsearch.spec.states import StudyState
-from hpsearch.storage.database import Transaction, clock, lock_study, now
+from hpsearch.storage.database import CLOCK, Transaction, clock, lock_study, now
 from hpsearch.storage.datasets import hold_dataset
 from hpsearch.storage.tables import (
     TRIAL_CHILDREN,
@@ -272,13 +272,12 @@ def add_attrs(tx: Transaction, study: StudyRecord, attrs: Mapping[str, Any]) -> 
 
 def raise_revision(tx: Transaction, study: StudyRecord) -> int:
     """Raise the revision of a locked study, note the time of change, return the revision."""
-    statement = (
-        update(studies)
-        .where(studies.c.study_id == study.study_id)
-        .values(revision=studies.c.revision + 1, updated_at=clock(tx))
-        .returning(studies.c.revision)
-    )
-    revision: int = tx.execute(statement).scalar_one()
+    at = clock(tx)
+    params: dict[str, Any] = {"b_study_id": study.study_id}
+    statement = _RAISE_BY_CLOCK
+    if isinstance(at, datetime):
+        statement, params = _RAISE, {**params, "b_at": at}
+    revision: int = tx.execute(statement, params).scalar_one()
     return revision
 
 
@@ -321,6 +320,14 @@ def advance(
     )
 
 
+_RAISE_TO = (
+    update(studies)
+    .where(studies.c.study_id == bindparam("b_study_id"))
+    .values(revision=studies.c.revision + 1)
+    .returning(studies.c.revision)
+)
+_RAISE = _RAISE_TO.values(updated_at=bindparam("b_at"))
+_RAISE_BY_CLOCK = _RAISE_TO.values(updated_at=CLOCK)
 _ADVANCE = (
     update(studies)
     .where(studies.c.study_id == bindparam("b_study_id"))
