@@ -15,7 +15,6 @@ from optuna.trial import FrozenTrial
 from hpsearch.faults import Window, reached
 from hpsearch.sampling.base import ReservedTrial, SampledPoint, Sampler, SampleRequest
 from hpsearch.sampling.distributions import to_distribution
-from hpsearch.sampling.memory import Memory
 from hpsearch.sampling.optuna_sampler import OptunaSampler
 from hpsearch.sampling.random import PointDraw
 from hpsearch.spec.config import TrialConfig
@@ -274,7 +273,7 @@ def sample(
             ReservedTrial(trial.trial_id, trial.number, trial.sample_index, trial.fixed, n_refused)
             for trial in asked
         ),
-        history=_reader(database, history, definition, sampler.memory(len(definition.objectives))),
+        history=_reader(database, history, definition, sampler, asked),
         study_attrs=lambda: _study_attrs(database, history.study_id),
     )
     return points | sampler.sample(request)
@@ -377,9 +376,15 @@ def _study_attrs(database: Database, study_id: int) -> dict[str, Any]:
 
 
 def _reader(
-    database: Database, history: History, definition: Definition, memory: Memory | None
+    database: Database,
+    history: History,
+    definition: Definition,
+    sampler: Sampler,
+    reserved: Sequence[Reservation],
 ) -> Callable[[], Sequence[FrozenTrial]]:
     directions = _directions(definition)
+    memory = sampler.memory(len(directions))
+    mine = {trial.number for trial in reserved}  # nothing is known of them yet
 
     def read() -> Sequence[FrozenTrial]:
         with database.read() as tx:
@@ -389,7 +394,7 @@ def _reader(
             outline = history.outline(len(directions))
             outline.refresh(tx)
             chosen = memory.choose(outline, directions, definition.seed)
-            return outline.whole(tx, chosen.tolist())
+            return outline.whole(tx, set(chosen.tolist()) - mine)
 
     return read
 
