@@ -17,7 +17,8 @@ from hpsearch.spec.sections import Direction
 from hpsearch.spec.space import CategoricalDomain, Domain
 from hpsearch.spec.states import TrialState
 
-N_CELLS = 40  # of the grid along each axis
+N_CELLS = 32  # of the grid along each axis
+MAX_TRIALS = 400  # drawn, and what the surface rests on: a quarter of a second of arithmetic
 N_NEIGHBOURS = 4.0  # exponent of the inverse distance: only near trials count
 
 
@@ -27,8 +28,12 @@ def contour(data: PlotData, x: str, y: str) -> Figure:
     Inverse-distance weighting (Shepard, 1968) on axes scaled to 0..1, logarithms where the
     range is logarithmic. Categorical axes show the trials alone.
     """
-    trials = [trial for trial in data.complete if x in trial.params and y in trial.params]
+    both = [trial for trial in data.complete if x in trial.params and y in trial.params]
+    kept = {trial.number for trial in data.sampled(MAX_TRIALS)}
+    trials = [trial for trial in both if trial.number in kept] or both[:MAX_TRIALS]
     title = f"{data.metrics[0]} over {x} and {y}"
+    if len(trials) < len(both):
+        title += f", {len(trials):,} of {len(both):,} trials"
     if not trials:
         return figure([], title=title, empty="no complete trial has both parameters")
     x_domain, y_domain = data.domains[x], data.domains[y]
@@ -44,7 +49,7 @@ def contour(data: PlotData, x: str, y: str) -> Figure:
             "showlegend": False,
             "x": [on_axis(trial.params[x], x_domain) for trial in trials],
             "y": [on_axis(trial.params[y], y_domain) for trial in trials],
-            "text": [hover(trial.number, trial.params) for trial in trials],
+            "text": [hover(trial.number, data.told(trial)) for trial in trials],
             "customdata": values,
             "hovertemplate": "%{text}<br><b>%{customdata:.5g}</b><extra></extra>",
             "marker": marker(

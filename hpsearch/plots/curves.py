@@ -20,10 +20,10 @@ MAX_CURVES = 300  # more lines than this are a grey cloud that takes seconds to 
 def curves(data: PlotData) -> Figure:
     """Return metric against epoch; the best trial stands out, ends show how trials ended."""
     best = data.best
-    shown = [trial for trial in data.trials if trial.curve]
-    left_out = max(0, len(shown) - MAX_CURVES)
-    shown = shown[left_out:]
-    if best is not None and best.curve and best not in shown:
+    begun = [trial for trial in data.trials if trial.state is not TrialState.WAITING]
+    left_out = max(0, len(begun) - MAX_CURVES)
+    shown = [trial for trial in begun[left_out:] if trial.curve]
+    if best is not None and best.curve and all(trial is not best for trial in shown):
         shown = [best, *shown]
     traces = [_line(trial, is_best=False) for trial in shown if trial is not best]
     traces += [
@@ -33,7 +33,7 @@ def curves(data: PlotData) -> Figure:
     ]
     if best is not None and best.curve:
         traces.append(_line(best, is_best=True))
-    note = f", the last {MAX_CURVES} trials" if left_out else ""
+    note = f", the latest {MAX_CURVES} trials and the best" if left_out else ""
     return figure(
         traces,
         title=f"{data.curve_metric} after each epoch{note}",

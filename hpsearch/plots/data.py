@@ -9,6 +9,8 @@ from hpsearch.spec.sections import Direction
 from hpsearch.spec.space import Domain, ParameterValue
 from hpsearch.spec.states import AttemptState, TrialState
 
+LARGE = 2_000  # trials; more of them with every parameter each would be megabytes
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -62,6 +64,8 @@ class PlotData:
         domains: Every parameter there can be.
         trials: In number order.
         importance: Share of each parameter, largest first; empty if unknown.
+        importance_by: What it was evaluated with.
+        importance_note: Why it is empty, or what was left out.
     """
 
     study: str
@@ -71,6 +75,8 @@ class PlotData:
     domains: Mapping[str, Domain]
     trials: Sequence[PlotTrial]
     importance: Mapping[str, float] = field(default_factory=dict)
+    importance_by: str = ""
+    importance_note: str = ""
 
     @property
     def complete(self) -> list[PlotTrial]:
@@ -90,6 +96,31 @@ class PlotData:
             key=lambda trial: (sign * (trial.values or (math.inf,))[0], trial.number),
             default=None,
         )
+
+    @property
+    def is_large(self) -> bool:
+        """Whether there are so many trials that each must be told in few words."""
+        return len(self.trials) > LARGE
+
+    def told(self, trial: PlotTrial) -> Mapping[str, ParameterValue]:
+        """Return what is shown of a trial under the pointer; nothing in a large study."""
+        return {} if self.is_large else trial.params
+
+    def sampled(self, n: int) -> list[PlotTrial]:
+        """Return at most ``n`` of the complete trials in number order.
+
+        Where there are more: the best tenth of ``n``, and the others evenly spread.
+        """
+        complete = self.complete
+        if len(complete) <= n:
+            return complete
+        sign = -1.0 if self.directions[0] is Direction.MAXIMIZE else 1.0
+        order = sorted(complete, key=lambda trial: sign * (trial.values or (math.inf,))[0])
+        kept = {trial.number for trial in order[: n // 10]}
+        rest = [trial for trial in complete if trial.number not in kept]
+        n_rest = n - len(kept)
+        kept |= {rest[i * len(rest) // n_rest].number for i in range(n_rest)}
+        return [trial for trial in complete if trial.number in kept]
 
     def used_parameters(self) -> list[str]:
         """Return the parameters that at least one trial has, in the order of the space."""

@@ -15,6 +15,8 @@ from hpsearch.plots.slice import slices
 from hpsearch.plots.style import Figure
 from hpsearch.plots.timeline import timeline
 
+MIN_TOGETHER = 3  # complete trials from which a surface can be seen
+
 
 class Kind(StrEnum):
     """The figures there are."""
@@ -72,11 +74,19 @@ def _two_parameters(data: PlotData, x: str | None, y: str | None) -> tuple[str, 
         data.used_parameters() or data.domains,
         key=lambda name: -data.importance.get(name, 0.0),
     )
-    free = [name for name in order if name not in {x, y}]
-    wanted = [name if name is not None else (free.pop(0) if free else None) for name in (x, y)]
-    if wanted[0] is None or wanted[1] is None:
+    firsts = order if x is None else [x]
+    seconds = order if y is None else [y]
+    pairs = [(a, b) for a in firsts for b in seconds if a != b]
+    if not pairs:
         raise _wrong("kind", "a contour needs two parameters, the space has fewer", "contour")
-    return wanted[0], wanted[1]
+    pairs.sort(key=lambda pair: -sum(data.importance.get(name, 0.0) for name in pair))
+    # parameters of two branches never come together
+    enough = max(MIN_TOGETHER, len(data.complete) // 4)
+    return next((pair for pair in pairs if _n_with(data, pair) >= enough), pairs[0])
+
+
+def _n_with(data: PlotData, names: tuple[str, str]) -> int:
+    return sum(all(name in trial.params for name in names) for trial in data.complete)
 
 
 def _wrong(field: str, message: str, value: str) -> RequestInvalid:

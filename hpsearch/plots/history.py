@@ -12,7 +12,7 @@ def history(data: PlotData) -> Figure:
         trial for trial in data.trials if trial.state.has_finished and trial.last_value is not None
     ]
     traces = [
-        _points(state, [trial for trial in shown if trial.state is state])
+        _points(data, state, [trial for trial in shown if trial.state is state])
         for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     ]
     traces = [trace for trace in traces if trace["x"]]
@@ -27,14 +27,14 @@ def history(data: PlotData) -> Figure:
     )
 
 
-def _points(state: TrialState, trials: list[PlotTrial]) -> Trace:
+def _points(data: PlotData, state: TrialState, trials: list[PlotTrial]) -> Trace:
     return {
         "type": "scatter",
         "mode": "markers",
         "name": state.value.lower(),
         "x": [trial.number for trial in trials],
         "y": [trial.last_value for trial in trials],
-        "text": [hover(trial.number, trial.params) for trial in trials],
+        "text": [hover(trial.number, data.told(trial)) for trial in trials],
         "hovertemplate": "%{text}<br><b>%{y:.5g}</b><extra></extra>",
         "marker": marker(state),
     }

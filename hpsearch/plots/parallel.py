@@ -146,6 +146,7 @@ def _notes(i: int, axis: _Axis) -> list[dict[str, Any]]:
             "xanchor": "right",
             "xshift": -4,
             "font": {"size": 11},
+            "bgcolor": "rgba(255,255,255,0.85)",  # lines cross behind it
         }
         for at, text in axis.ticks
     ]

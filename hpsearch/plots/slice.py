@@ -8,7 +8,8 @@ from hpsearch.spec.states import TrialState
 
 N_COLUMNS = 3
 MAX_PANELS = 24
-PANEL_HEIGHT_PX = 240
+MAX_TRIALS = 1_000  # in each panel; more are a blot
+PANEL_HEIGHT_PX = 260
 
 
 def slices(data: PlotData, parameter: str | None = None) -> Figure:
@@ -19,17 +20,22 @@ def slices(data: PlotData, parameter: str | None = None) -> Figure:
     title = f"{data.metrics[0]} against each parameter"
     if not data.complete:
         return figure([], title=title, empty="no trial is complete yet")
-    n_columns = min(N_COLUMNS, len(names)) or 1
-    n_rows = -(-len(names) // n_columns) or 1
+    if not names:
+        return figure([], title=title, empty="the definition has no ranges")
+    shown = data.sampled(MAX_TRIALS)
+    if len(shown) < len(data.complete):
+        title += f", {len(shown):,} of {len(data.complete):,} trials"
+    n_columns = min(N_COLUMNS, len(names))
+    n_rows = -(-len(names) // n_columns)
     layout: dict[str, Any] = {
-        "grid": {"rows": n_rows, "columns": n_columns, "pattern": "independent"},
-        "height": PANEL_HEIGHT_PX * n_rows + 80,
+        "grid": {"rows": n_rows, "columns": n_columns, "pattern": "independent", "ygap": 0.4},
+        "height": PANEL_HEIGHT_PX * n_rows + 40,
     }
     traces = []
     for i, name in enumerate(names):
         suffix = "" if i == 0 else str(i + 1)
         domain = data.domains[name]
-        trials = [trial for trial in data.complete if name in trial.params]
+        trials = [trial for trial in shown if name in trial.params]
         traces.append(
             {
                 "type": "scatter",
@@ -39,7 +45,7 @@ def slices(data: PlotData, parameter: str | None = None) -> Figure:
                 "yaxis": f"y{suffix}",
                 "x": [on_axis(trial.params[name], domain) for trial in trials],
                 "y": [(trial.values or (0.0,))[0] for trial in trials],
-                "text": [hover(trial.number, trial.params) for trial in trials],
+                "text": [hover(trial.number, data.told(trial)) for trial in trials],
                 "hovertemplate": "%{text}<br><b>%{y:.5g}</b><extra></extra>",
                 "marker": marker(TrialState.COMPLETE, size=7, opacity=0.75),
             }

@@ -7,7 +7,7 @@ any colour vision; every state has a shape of its own besides, so that no figure
 from collections.abc import Sequence
 from typing import Any
 
-from hpsearch.spec.space import CategoricalDomain, Domain, ParameterValue
+from hpsearch.spec.space import CategoricalDomain, Domain, IntDomain, ParameterValue
 from hpsearch.spec.states import AttemptState, TrialState
 
 Trace = dict[str, Any]
@@ -48,6 +48,8 @@ ATTEMPT_PATTERN = {
 }
 SEQUENTIAL = "Cividis"  # even for every colour vision
 
+FEW = 8  # integers of a range that each get a tick
+MANY_TIMES = 10.0  # largest over smallest size from which a linear axis hides the small ones
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 _GRID = "rgba(128,128,128,0.2)"
 
@@ -63,6 +65,10 @@ def figure(traces: Sequence[Trace], *, title: str, empty: str = "", **layout: An
     """
     annotations = list(layout.pop("annotations", []))
     if not traces and empty:
+        # axes without data would claim a range
+        hidden = {"visible": False}
+        layout = {key: value for key, value in layout.items() if "axis" not in key}
+        layout |= {"xaxis": hidden, "yaxis": hidden}
         annotations.append(
             {
                 "text": empty,
@@ -103,7 +109,8 @@ def figure(traces: Sequence[Trace], *, title: str, empty: str = "", **layout: An
 
 def axis(title: str, *, is_log: bool = False, **more: Any) -> dict[str, Any]:
     """Return an axis with a quiet grid."""
-    kind = {"type": "log"} if is_log else {}
+    # whole numbers at each tick: Plotly's own would write 2, 5 between powers of ten
+    kind = {"type": "log", "tickformat": "~g", "nticks": 4} if is_log else {}
     return {
         "title": {"text": title},
         "gridcolor": _GRID,
@@ -119,7 +126,15 @@ def parameter_axis(name: str, domain: Domain, **more: Any) -> dict[str, Any]:
     if isinstance(domain, CategoricalDomain):
         order = [label(choice) for choice in domain.choices]
         return axis(name, type="category", categoryorder="array", categoryarray=order, **more)
+    if isinstance(domain, IntDomain) and not domain.log and domain.size <= FEW:
+        more = {"dtick": domain.step, "tick0": domain.low, **more}
     return axis(name, is_log=domain.log, **more)
+
+
+def metric_axis(metric: str, values: Sequence[float], **more: Any) -> dict[str, Any]:
+    """Return an axis for an objective; sizes that differ by orders of magnitude are on a log."""
+    is_size = metric == "n_parameters" and bool(values) and min(values) > 0
+    return axis(metric, is_log=is_size and max(values) > MANY_TIMES * min(values), **more)
 
 
 def on_axis(value: ParameterValue, domain: Domain) -> ParameterValue:

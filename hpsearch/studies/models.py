@@ -14,6 +14,8 @@ from hpsearch.studies.compiled import compiled
 from hpsearch.studies.read import MAX_TRIAL_NUMBER
 from hpsearch.studies.views import trial_view
 
+WEIGHTS = "model.safetensors"
+
 
 def get_model(database: Database, artifacts_dir: Path, name: str, number: int) -> TrainedModel:
     """Return the network of a trial's best epoch.
@@ -35,7 +37,7 @@ def get_model(database: Database, artifacts_dir: Path, name: str, number: int) -
     if trial.state is not TrialState.COMPLETE:
         raise ModelNotFound(f"trial {number} of study {name!r} has no model: it is {trial.state}")
     folder = artifacts_dir / study.uuid
-    weights = read_weights(folder / str(number) / "model.safetensors")
+    weights = read_weights(folder / str(number) / WEIGHTS)
     scaling = load_scaling(folder)
     if weights is None or scaling is None:
         raise ModelNotFound(
@@ -55,6 +57,17 @@ def get_model(database: Database, artifacts_dir: Path, name: str, number: int) -
         "test": _finite(trial.test),
     }
     return TrainedModel(weights, scaling, facts)
+
+
+def has_model(database: Database, artifacts_dir: Path, name: str, number: int) -> bool:
+    """Return whether the network of a trial's best epoch can be had.
+
+    Raises:
+        StudyNotFound: There is no such study.
+    """
+    with database.read() as tx:
+        folder = artifacts_dir / studies.get_study(tx, name).uuid
+    return (folder / str(number) / WEIGHTS).is_file()
 
 
 def _finite(metrics: Mapping[str, float | None] | None) -> dict[str, float | None]:

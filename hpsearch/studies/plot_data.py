@@ -1,34 +1,56 @@
 """Everything the figures of one study are drawn from, read at one moment."""
 
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import datetime
 
+from hpsearch.plots.curves import MAX_CURVES
 from hpsearch.plots.data import PlotData, PlotTrial, Span
+from hpsearch.spec.definition import Definition
+from hpsearch.spec.sections import Direction
 from hpsearch.spec.states import TrialState
 from hpsearch.storage import attempts, epochs, studies, trials
 from hpsearch.storage.database import Database, Transaction, now
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.studies.compiled import compiled
-from hpsearch.studies.importance import importance
+from hpsearch.studies.importance import Evaluator, importance
 
+EVALUATORS = {Evaluator.PED_ANOVA: "PED-ANOVA", Evaluator.FANOVA: "fANOVA"}
 MAX_POINTS = 200  # of one curve: more than a screen can show
 
 
-def plot_data(database: Database, name: str, *, with_importance: bool = False) -> PlotData:
-    """Return a study as figures want it.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be read; the rest stays empty, which saves much in a study of 10,000 trials.
 
-    Args:
-        database: Where it lives.
-        name: The study.
-        with_importance: Also evaluate which parameters matter, to put those first.
+    Attributes:
+        curves: The curves of the latest trials and of the best one.
+        ends: The last value of the curves of pruned, failed and running trials.
+        spans: Attempts.
+        importance: Which parameters matter, and how that is evaluated.
+    """
+
+    curves: bool = False
+    ends: bool = False
+    spans: bool = False
+    importance: Evaluator | None = None
+
+
+EVERYTHING = Wanted(curves=True, ends=True, spans=True, importance=Evaluator.PED_ANOVA)
+
+
+def plot_data(database: Database, name: str, wanted: Wanted = EVERYTHING) -> PlotData:
+    """Return a study as figures want it.
 
     Raises:
         StudyNotFound: There is none of this name.
+        ServiceDown: fANOVA took too long.
     """
     with database.read() as tx:
         study = studies.get_study(tx, name)
         definition = compiled(study)
-        shown = _trials(tx, study, definition.goal_metric)
+        shown = _trials(tx, study, definition, wanted)
+    told = importance(database, name, wanted.importance) if wanted.importance else None
     return PlotData(
         study=study.name,
         metrics=tuple(objective.metric for objective in definition.objectives),
@@ -36,17 +58,38 @@ def plot_data(database: Database, name: str, *, with_importance: bool = False) -
         curve_metric=definition.goal_metric,
         domains=definition.space.domains,
         trials=shown,
-        importance=importance(database, name).shares if with_importance else {},
+        importance=told.shares if told else {},
+        importance_by=EVALUATORS[told.evaluator] if told else "",
+        importance_note=told.note if told else "",
     )
 
 
-def _trials(tx: Transaction, study: StudyRecord, metric: str) -> list[PlotTrial]:
+def parameter_names(database: Database, name: str) -> tuple[str, ...]:
+    """Return every parameter a study's trials can have.
+
+    Raises:
+        StudyNotFound: There is none of this name.
+    """
+    with database.read() as tx:
+        return tuple(compiled(studies.get_study(tx, name)).space.domains)
+
+
+def _trials(
+    tx: Transaction, study: StudyRecord, definition: Definition, wanted: Wanted
+) -> list[PlotTrial]:
     numbers = trials.numbers(tx, study.study_id)
     records = trials.by_numbers(tx, study.study_id, numbers)
     ids = [record.trial_id for record in records]
     params, values = trials.read_params(tx, ids), trials.read_values(tx, ids)
-    curves = _curves(tx, study, metric)
-    spans = _spans(tx, study, now(tx))
+    sign = -1.0 if definition.objectives[0].direction is Direction.MAXIMIZE else 1.0
+    complete = [r for r in records if r.state is TrialState.COMPLETE and values.get(r.trial_id)]
+    best = min(complete, key=lambda r: sign * values[r.trial_id][0], default=None)
+    drawn = {r.number for r in records if wanted.ends and r.state is not TrialState.COMPLETE}
+    if wanted.curves:
+        begun = [r.number for r in records if r.state is not TrialState.WAITING]
+        drawn |= {*begun[-MAX_CURVES:], *([best.number] if best else [])}
+    curves = _curves(tx, study, definition.goal_metric, drawn)
+    spans = _spans(tx, study, now(tx)) if wanted.spans else {}
     shown = []
     for record in records:
         of_trial = values.get(record.trial_id)
@@ -68,10 +111,12 @@ def _trials(tx: Transaction, study: StudyRecord, metric: str) -> list[PlotTrial]
 
 
 def _curves(
-    tx: Transaction, study: StudyRecord, metric: str
+    tx: Transaction, study: StudyRecord, metric: str, numbers: set[int]
 ) -> dict[int, list[tuple[int, float]]]:
     curves: dict[int, list[tuple[int, float]]] = defaultdict(list)
-    for view in epochs.read_epochs(tx, study.study_id):
+    if not numbers:
+        return curves
+    for view in epochs.read_epochs(tx, study.study_id, numbers=numbers):
         if metric in view.metrics:
             curves[view.number].append((view.epoch, view.metrics[metric]))
     return curves

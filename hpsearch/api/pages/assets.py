@@ -14,8 +14,9 @@ _PACKAGE = "hpsearch.api.pages"
 _YEAR_S = 31_536_000
 MODULES = frozenset(
     {
-        "chart.js", "compare.js", "editor.js", "events.js", "format.js", "studies.js", "study.js",
-        "trial.js", "trials.js", "verbs.js", "workers.js",
+        "chart.js", "compare.js", "editor.js", "events.js", "format.js", "histograms.js",
+        "plots.js", "studies.js", "study.js", "times.js", "trial.js", "trials.js", "verbs.js",
+        "workers.js",
     }
 )  # fmt: skip
 

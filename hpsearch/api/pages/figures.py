@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, Response
 
 from hpsearch.api.pages.render import template_text
 from hpsearch.api.wire import plain
+from hpsearch.spec.dump import dump_yaml
 from hpsearch.spec.views import StudyView, TrialSummary
 
 router = APIRouter(include_in_schema=False)
@@ -67,7 +68,7 @@ def report_page(
             "metrics": [objective["metric"] for objective in study.definition["objectives"]],
             "best": best,
             "documents": [_data(document) for document in documents],
-            "definition": json.dumps(study.definition, indent=2, ensure_ascii=False),
+            "definition": dump_yaml(study.definition),
             "style": _safe("figure.css"),
             "plotly": Markup(plotly),  # noqa: S704 - Plotly's own file
             "script": Markup(script),  # noqa: S704 - our own file

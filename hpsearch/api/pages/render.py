@@ -19,6 +19,7 @@ from hpsearch.api.pages.assets import assets_version
 from hpsearch.api.wire import plain
 
 _PACKAGE = "hpsearch.api.pages"
+MOST_DIGITS = 1e15  # larger whole numbers are written with a power of ten
 _CODE = re.compile(r"`([^`]+)`")
 _EMPHASIS = re.compile(r"\*(\w+)\*")
 
@@ -56,7 +57,8 @@ def number(value: float | None) -> str:
         return "–"
     if isinstance(value, bool | str):
         return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    is_whole = isinstance(value, int) or (value.is_integer() and abs(value) < MOST_DIGITS)
+    return f"{int(value):,}" if is_whole else f"{value:.4g}"
 
 
 def duration(seconds: float | None) -> str:
@@ -72,9 +74,14 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
-def moment(at: datetime | None) -> str:
-    """Return a time to the second, in UTC."""
-    return "–" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def moment(at: datetime | None) -> Markup:
+    """Return a time to the second, in UTC, as an element that scripts turn to local time."""
+    if at is None:
+        return Markup("–")
+    utc = at.astimezone(UTC)
+    return Markup('<time datetime="{}">{}</time>').format(
+        utc.strftime("%Y-%m-%dT%H:%M:%SZ"), utc.strftime("%Y-%m-%d %H:%M:%S UTC")
+    )
 
 
 def page_data(value: Any) -> Markup:

@@ -108,7 +108,8 @@ def _flat(value: Any, path: str = "") -> dict[str, str]:
 
 def _short(value: Any) -> str:
     if isinstance(value, dict):
-        return str(value.get("label") or value.get("name") or value.get("family") or value)
+        named = (value.get(key) for key in ("label", "name", "family", "metric"))
+        return next((str(name) for name in named if name), str(value))
     if isinstance(value, list):
         return ", ".join(_short(item) for item in value) or "none"
     return (

@@ -10,6 +10,7 @@ from hpsearch.api.pages.render import render_page
 from hpsearch.api.params import StudyName
 from hpsearch.api.services import IdentityOf, ServicesOf
 from hpsearch.plots.figures import Kind
+from hpsearch.plots.slice import MAX_PANELS, N_COLUMNS, PANEL_HEIGHT_PX
 from hpsearch.spec.dump import dump_yaml
 from hpsearch.spec.sections import Direction
 from hpsearch.spec.states import TrialState
@@ -17,6 +18,7 @@ from hpsearch.spec.views import EpochView, StudyView, TrialSummary
 from hpsearch.storage.database import Database
 from hpsearch.studies import read
 from hpsearch.studies.events import current_revision
+from hpsearch.studies.plot_data import parameter_names
 
 router = APIRouter(include_in_schema=False)
 
@@ -24,14 +26,16 @@ CURVE_POINTS = 60
 N_LATEST = 100  # curves drawn at first, beside the best and the running ones
 N_RUNNING = 64
 FIGURES = (
-    (Kind.HISTORY, "History", "Every trial's value, and the best so far."),
-    (Kind.IMPORTANCE, "Importance", "How much of the value each parameter explains."),
-    (Kind.PARALLEL, "Parallel coordinates", "Every trial as a line through its parameters."),
-    (Kind.SLICE, "Slices", "The value over one parameter after the other."),
-    (Kind.CONTOUR, "Contour", "The value over the two most important parameters."),
-    (Kind.TIMELINE, "Timeline", "Which worker trained what, and when."),
-    (Kind.EDF, "Distribution", "Which share of the trials is at least that good."),
+    (Kind.HISTORY, "History"),
+    (Kind.IMPORTANCE, "Importance"),
+    (Kind.PARALLEL, "Parallel coordinates"),
+    (Kind.SLICE, "Slices"),
+    (Kind.CONTOUR, "Contour"),
+    (Kind.EDF, "Distribution"),
+    (Kind.TIMELINE, "Timeline"),
 )
+WHOLE_WIDTH = frozenset({Kind.PARALLEL, Kind.SLICE, Kind.TIMELINE})
+FRAME_HEIGHT_PX = 424  # caption and drawing, until the figure says what it takes
 
 
 @router.get("/studies/{name}")
@@ -74,16 +78,26 @@ def study_page(services: ServicesOf, identity: IdentityOf, name: StudyName) -> R
 
 @router.get("/studies/{name}/plots")
 def plots_page(services: ServicesOf, identity: IdentityOf, name: StudyName) -> Response:
-    """Show a study's figures."""
+    """Show a study's figures, which follow the study."""
+    revision = current_revision(services.database, name)
     study = read.get_study(services.database, name)
+    parameters = parameter_names(services.database, name)
+    n_objectives = len(objective_metrics(study))
     figures = list(FIGURES)
-    if len(objective_metrics(study)) > 1:
-        figures.insert(0, (Kind.PARETO, "Pareto front", "What no other trial beats."))
+    if n_objectives > 1:
+        figures.insert(0, (Kind.PARETO, "Pareto front"))
+    if len(parameters) < 2:
+        figures = [each for each in figures if each[0] is not Kind.CONTOUR]
+    whole = WHOLE_WIDTH | ({Kind.PARETO} if n_objectives > 2 else set())
     context = {
         "study": study,
         "can_write": identity.scope != "read",
         "figures": figures,
-        "data": {"name": name, "state": study.state},
+        "whole": whole,
+        "heights": {Kind.SLICE: _slice_height_px(len(parameters))},
+        "usual_height": FRAME_HEIGHT_PX,
+        "parameters": parameters,
+        "data": {"name": name, "state": study.state, "revision": revision},
     }
     return render_page("plots.html", context)
 
@@ -137,6 +151,11 @@ def series(epochs: Iterable[EpochView], metric: str) -> dict[int, list[list[Any]
         if metric in view.metrics:
             curves.setdefault(view.number, []).append([view.epoch, view.metrics[metric]])
     return curves
+
+
+def _slice_height_px(n_parameters: int) -> int:
+    n_panels = max(1, min(MAX_PANELS, n_parameters))
+    return PANEL_HEIGHT_PX * -(-n_panels // N_COLUMNS) + 64
 
 
 def _goal(definition: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -29,6 +29,7 @@ from hpsearch.spec.views import EpochView, TrialView
 from hpsearch.storage.database import Database
 from hpsearch.studies import read
 from hpsearch.studies.events import current_revision
+from hpsearch.studies.models import has_model
 from hpsearch.studies.table import PARAM, trial_table
 
 router = APIRouter(include_in_schema=False)
@@ -117,6 +118,7 @@ def trial_page(
     study = read.get_study(services.database, name)
     trial = read.get_trial(services.database, name, number)
     epochs, _ = read.trial_epochs(services.database, name, number, limit=MAX_EPOCHS)
+    is_there = has_model(services.database, services.artifacts_dir, name, number)
     n_trials = sum(
         (
             study.counts.waiting, study.counts.running, study.counts.complete,
@@ -132,7 +134,7 @@ def trial_page(
         "can_write": identity.scope != "read",
         "objectives": objective_metrics(study),
         "config": None if trial.config is None else dump_yaml(trial.config),
-        "downloads": DOWNLOADS if trial.values else (),
+        "downloads": DOWNLOADS if trial.values and is_there else (),
         "planned": planned,
         "n_trials": n_trials,
         "is_best": number in {best.number for best in study.best_trials},

@@ -12,7 +12,7 @@ from hpsearch.api.wire import JsonResponse, plain
 from hpsearch.plots.figures import Kind, draw
 from hpsearch.plots.image import png
 from hpsearch.studies.importance import Evaluator, importance
-from hpsearch.studies.plot_data import plot_data
+from hpsearch.studies.plot_data import Wanted, plot_data
 from hpsearch.studies.read import get_study, list_trials
 
 router = APIRouter(tags=["plots"])
@@ -30,6 +30,9 @@ class FigureQuery(Parameters):
     )
     x: Text | None = Field(None, description="parameter of a slice, or along a contour")
     y: Text | None = Field(None, description="the contour's other parameter")
+    evaluator: Evaluator = Field(
+        Evaluator.PED_ANOVA, description="of the importance, which also orders parameters"
+    )
 
 
 class ImportanceQuery(Parameters):
@@ -43,7 +46,13 @@ def get_plot(
     services: ServicesOf, name: StudyName, kind: Kind, query: Annotated[FigureQuery, Query()]
 ) -> Response:
     """Return a figure: as a page, as a Plotly document, or as a picture."""
-    data = plot_data(services.database, name, with_importance=kind in WITH_IMPORTANCE)
+    wanted = Wanted(
+        curves=kind is Kind.CURVES,
+        ends=kind is Kind.HISTORY,
+        spans=kind is Kind.TIMELINE,
+        importance=query.evaluator if kind in WITH_IMPORTANCE else None,
+    )
+    data = plot_data(services.database, name, wanted)
     document = draw(kind, data, x=query.x, y=query.y)
     if query.format == "json":
         return JsonResponse(plain(document))
@@ -67,6 +76,6 @@ def get_report(services: ServicesOf, name: StudyName) -> Response:
     best, _ = list_trials(
         services.database, name, state="COMPLETE", order_by="value", limit=N_BEST_IN_REPORT
     )
-    data = plot_data(services.database, name, with_importance=True)
+    data = plot_data(services.database, name)
     kinds = (*IN_REPORT, Kind.PARETO) if len(data.metrics) > 1 else IN_REPORT
     return report_page(study, best, [draw(kind, data) for kind in kinds])

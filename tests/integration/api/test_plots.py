@@ -3,16 +3,20 @@
 import json
 import math
 import re
+import shutil
+import struct
 
 import pytest
 
 from hpsearch.plots.figures import Kind
+from hpsearch.plots.image import HEIGHT_PX, WIDTH_PX
 from hpsearch.spec.states import FailureKind, TrialState
 from hpsearch.studies.claim import ClaimedTrial
 from hpsearch.studies.report import Ending, TrialReport
 from tests.services.in_process import Http
 from tests.studies import ended, epochs_of, stored
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SPACE = {
     "model": {
         "family": "mlp",
@@ -90,7 +94,7 @@ def test_the_report_needs_no_server(http: Http) -> None:
         ("plotted/plots/pareto", 422, "two objectives"),
         ("plotted/plots/contour?x=lr", 422, "optimizer.learning_rate"),
         ("plotted/plots/history?format=pdf", 422, "html"),
-        ("plotted/plots/history?format=png", 422, "kaleido"),
+        ("plotted/plots/importance?evaluator=tea", 422, "fanova"),
         ("nobody/plots/history", 404, "nobody"),
         ("nobody/report.html", 404, "nobody"),
         ("plotted/importance?evaluator=tea", 422, "fanova"),
@@ -103,6 +107,28 @@ def test_what_cannot_be_drawn_is_a_clear_problem(
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert text in answer.text
+
+
+def test_a_figure_comes_as_a_picture_where_an_exporter_is_installed(http: Http) -> None:
+    answer = http.get("/v1/studies/plotted/plots/contour?format=png")
+    if not any(map(shutil.which, BROWSERS)):
+        assert (answer.status_code, "Chromium or Chrome" in answer.text) == (422, True)
+        return
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    assert answer.content[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", answer.content[16:24])
+    assert (width, height) == (2 * WIDTH_PX, 2 * HEIGHT_PX)
+    assert len(answer.content) > 30_000, "something is drawn"
+
+
+def test_the_figure_of_importances_takes_either_evaluator(http: Http) -> None:
+    titles = [
+        http.get(f"/v1/studies/plotted/plots/importance?format=json&evaluator={evaluator}").json()[
+            "layout"
+        ]["title"]["text"]
+        for evaluator in ("ped_anova", "fanova")
+    ]
+    assert [title.rpartition(" ")[2] for title in titles] == ["PED-ANOVA", "fANOVA"]
 
 
 def test_plotly_comes_from_here_and_is_asked_for_once(http: Http) -> None:

@@ -3,6 +3,7 @@ import { number } from "./format.js";
 
 const NS = "http://www.w3.org/2000/svg";
 const MARGIN = { top: 10, right: 12, bottom: 30 };
+let nCharts = 0;
 const MOST_POINTS = 240; // of one curve: as many as there are pixels to see them
 
 function make(name, attributes, text) {
@@ -31,11 +32,17 @@ function logTicks(low, high) {
   return found;
 }
 
+// As many digits as tell neighbouring ticks apart.
 function tickText(value, step) {
   if (value === 0) return "0";
-  if (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3) return value.toExponential(0).replace("e+", "e");
-  const digits = step ? Math.max(0, Math.min(8, -Math.floor(Math.log10(step) + 1e-9) + (step.toPrecision(2).match(/[25]$/) && !Number.isInteger(step / 10 ** Math.floor(Math.log10(step))) ? 1 : 0))) : 4;
-  return value.toFixed(digits);
+  const place = step ? Math.floor(Math.log10(step) + 1e-9) : Math.floor(Math.log10(Math.abs(value)));
+  const isHalf = step && !Number.isInteger(Number((step / 10 ** place).toPrecision(6)));
+  const digits = Math.max(0, -place + (isHalf ? 1 : 0));
+  if (Math.abs(value) >= 1e5 || digits > 5) {
+    const mantissa = step ? Math.max(0, Math.floor(Math.log10(Math.abs(value))) - place + (isHalf ? 1 : 0)) : 0;
+    return value.toExponential(mantissa).replace("e+", "e");
+  }
+  return value.toFixed(Math.min(8, digits));
 }
 
 // Every second point, ends kept.
@@ -55,6 +62,7 @@ export class Chart {
     this.hot = null;
     this.places = [];
     this.isDue = false;
+    this.clipId = `clip-${++nCharts}`;
     this.svg = make("svg", { role: "img", "aria-label": options.label ?? "chart" });
     this.tip = document.createElement("div");
     this.tip.className = "tip";
@@ -123,8 +131,9 @@ export class Chart {
       else high = values.at(-1 - tail);
     }
     if (low === high) {
-      const room = Math.abs(low) * 0.05 || 1;
-      return { low: low - room, high: high + room, lastX };
+      // a constant: zero stands on the axis, anything else amid a little room
+      const room = Math.abs(low) * 0.05;
+      return room ? { low: low - room, high: high + room, lastX } : { low: 0, high: 1, lastX };
     }
     return { low, high, lastX };
   }
@@ -147,9 +156,13 @@ export class Chart {
     const px = (x) => left + (inner.w * (x - firstX)) / Math.max(1, range.lastX - firstX);
     const py = (y) => {
       const at = (scale(y) - scale(bottom)) / (scale(top) - scale(bottom));
-      return MARGIN.top + inner.h * (1 - Math.min(1, Math.max(0, at)));
+      return MARGIN.top + inner.h * (1 - at);
     };
-    const parts = [];
+    // what is beyond the axis leaves the picture, it does not creep along the edge
+    const clip = make("clipPath", { id: this.clipId });
+    clip.append(make("rect", { x: left - 6, y: MARGIN.top - 6, width: inner.w + 12, height: inner.h + 9 }));
+    const lines = make("g", { "clip-path": `url(#${this.clipId})` });
+    const parts = [clip];
     marks.forEach((mark, i) => {
       const y = Math.round(py(mark)) + 0.5;
       parts.push(make("line", { class: "axis", x1: left, x2: width - MARGIN.right, y1: y, y2: y }));
@@ -168,13 +181,14 @@ export class Chart {
       const places = shown.map(([x, y]) => [px(x), py(y)]);
       const path = places.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)},${y.toFixed(1)}`).join("");
       const hot = this.hot?.key === key ? " hot" : "";
-      parts.push(make("path", { class: `line ${curve.kind}${hot}`, d: path, "data-key": key }));
+      lines.append(make("path", { class: `line ${curve.kind}${hot}`, d: path, "data-key": key }));
       const [ex, ey] = places.at(-1);
       if (places.length === 1 || /running|best|series/.test(curve.kind)) {
-        parts.push(make("circle", { class: curve.kind, cx: ex, cy: ey, r: /best/.test(curve.kind) ? 5 : 3.5 }));
+        lines.append(make("circle", { class: curve.kind, cx: ex, cy: ey, r: /best/.test(curve.kind) ? 5 : 3.5 }));
       }
       places.forEach(([x, y], i) => this.places.push({ key, x, y, at: shown[i] }));
     }
+    parts.push(lines);
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.svg.replaceChildren(...parts);
   }

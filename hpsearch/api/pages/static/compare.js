@@ -13,6 +13,7 @@ export function drawCharts(descriptions, { lastX = 1 } = {}) {
     keys.className = "keys";
     const box = document.createElement("div");
     box.className = "chart short";
+    if (series.length === 1 && series[0].label === title) keys.hidden = true;
     figure.append(head, box, keys);
     holder.append(figure);
     const chart = new Chart(box, { direction, lastX, xLabel: x, label: `${title}: ${series.map((each) => each.label).join(", ")}` });

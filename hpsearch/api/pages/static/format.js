@@ -37,6 +37,11 @@ export function badge(state) {
   return holder;
 }
 
+// A parameter's name that may go on in the next line after each dot.
+export function breakable(name) {
+  return name.split(".").flatMap((part, i) => (i ? [".", document.createElement("wbr"), part] : [part]));
+}
+
 export function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("class", "icon");

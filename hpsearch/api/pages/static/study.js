@@ -1,7 +1,8 @@
 // The overview of a study: counts, curves, best trial and costs, as they change.
 import { Chart } from "./chart.js";
 import { hasEnded, listen } from "./events.js";
-import { badge, duration, number, pageData, write } from "./format.js";
+import { badge, breakable, duration, number, pageData, write } from "./format.js";
+import { timeOf } from "./times.js";
 import { allow, studyVerbs } from "./verbs.js";
 
 const MOST_CURVES = 150; // more is ink, not information
@@ -93,7 +94,7 @@ function showRuns() {
   });
   list.replaceChildren(...rows);
   const more = running.length - rows.length;
-  const words = hasEnded(state) ? "The study has ended." : "Nothing is being trained right now.";
+  const words = hasEnded(state) ? "The study has ended." : state === "PAUSED" ? "The study is paused." : "No worker trains a trial of it right now.";
   write(get("runs-more"), more > 0 ? `and ${more} more` : rows.length ? "" : words);
 }
 
@@ -115,6 +116,7 @@ function showStudy(study) {
     return note;
   });
   if (notes.length !== get("warnings").children.length) get("warnings").replaceChildren(...notes);
+  if (study.finished_at) get("finished-at").replaceChildren(timeOf(study.finished_at));
   allow(study.state);
 }
 
@@ -172,7 +174,7 @@ function showBest(trials) {
   }));
   card.querySelector(".pairs").replaceChildren(...Object.entries(trial.params).flatMap(([name, value]) => {
     const term = document.createElement("dt");
-    term.textContent = name;
+    term.append(...breakable(name));
     const text = document.createElement("dd");
     text.textContent = number(value);
     return [term, text];

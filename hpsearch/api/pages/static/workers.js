@@ -1,3 +1,5 @@
+import { localiseAll } from "./times.js";
+
 // Looks again every two seconds while the page is seen.
 const LOOK_MS = 2000;
 
@@ -7,7 +9,9 @@ async function look() {
     const answer = await fetch("/workers");
     if (!answer.ok) return;
     const next = new DOMParser().parseFromString(await answer.text(), "text/html");
-    document.getElementById("workers").replaceWith(next.getElementById("workers"));
+    const found = next.getElementById("workers");
+    localiseAll(found);
+    document.getElementById("workers").replaceWith(found);
   } catch {
     // the server is away for a moment; the next look tells
   }
