@@ -14,7 +14,7 @@ and from the processor alone, never from a measurement: a trial that is resumed 
 machine, or stands beside others, gets the same sums.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import Enum
@@ -43,6 +43,7 @@ class Products:
 
     def __init__(self, *, is_exact: bool) -> None:
         self.is_exact = is_exact
+        self._ways: dict[Hashable, _Way] = {}
 
     def forward(self, weight: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
         """Return ``weight[k] @ x[k]`` as ``[lanes, hidden, batch]``.
@@ -75,6 +76,31 @@ class Products:
     def _multiply(
         self, left: Tensor, right: Tensor, out: Tensor | None, *, is_elsewhere_good: bool
     ) -> Tensor:
+        # all that the choice depends on: making it anew takes longer than a small product
+        key = (
+            left.shape,
+            left.stride(),
+            right.shape,
+            right.stride(),
+            left.dtype,
+            _may_round.get(),
+        )
+        way = self._ways.get(key)
+        if way is None:
+            way = self._ways[key] = self._choose(left, right)
+        n, rows, inner = left.shape
+        columns = right.shape[-1]
+        if is_elsewhere_good and way is _Way.WIDE:
+            if n == 1 and right.dim() == 3 and left.stride(2) == 1:
+                return _linear(left[0], right[0]).unsqueeze(0)
+            if right.dim() == 2 and n * rows * columns <= _MOST_FRESH:
+                return _linear(left.view(n * rows, inner), right).view(n, rows, columns)
+        if out is None:
+            out = left.new_empty(n, rows, columns)
+        _WAYS[way](left, right, out)
+        return out
+
+    def _choose(self, left: Tensor, right: Tensor) -> "_Way":
         n, rows, inner = left.shape
         columns = right.shape[-1]
         is_wide = (
@@ -84,22 +110,16 @@ class Products:
             and _has_wide_products()
         )
         if self.is_exact:
-            is_shared = right.dim() == 2
-            key = (n, rows, inner, columns)
-            turned = (_is_turned(left), _is_turned(right))
-            way = _way(key, turned, is_shared=is_shared, is_wide=is_wide, dtype=left.dtype)
-        elif _is_better_rounded(left, right):
-            way = _Way.ROUNDED
-        else:
-            way = _Way.WIDE if is_wide else _Way.BATCHED
-        if is_elsewhere_good and way is _Way.WIDE and right.dim() == 2:
-            if n * rows * columns <= _MOST_FRESH:
-                return _linear(left.view(n * rows, inner), right).view(n, rows, columns)
-            way = _Way.WIDE_ONE_BY_ONE
-        if out is None:
-            out = left.new_empty(n, rows, columns)
-        _WAYS[way](left, right, out)
-        return out
+            return _way(
+                (n, rows, inner, columns),
+                (_is_turned(left), _is_turned(right)),
+                is_shared=right.dim() == 2,
+                is_wide=is_wide,
+                dtype=left.dtype,
+            )
+        if _is_better_rounded(left, right):
+            return _Way.ROUNDED
+        return _Way.WIDE if is_wide else _Way.BATCHED
 
 
 _Multiply = Callable[[Tensor, Tensor, Tensor], None]
@@ -148,10 +168,10 @@ def _linear(left: Tensor, right: Tensor) -> Tensor:
 
 
 def _wide_batched(left: Tensor, right: Tensor, out: Tensor) -> None:
-    if right.dim() == 3 or _is_turned(left):
+    n, rows, inner = left.shape
+    if right.dim() == 3 or out.numel() > _MOST_FRESH:
         _wide_one_by_one(left, right, out)
         return
-    n, rows, inner = left.shape
     out.view(n * rows, right.shape[1]).copy_(_wide(left.view(n * rows, inner), right))
 
 

@@ -72,7 +72,7 @@ class Stack:
         return tuple(tensor[lane : lane + 1] for tensor in self.tensors)
 
     def put(self, lane: int, arrays: Mapping[str, Any]) -> None:
-        """Fill a row: zeros by assignment (never by multiplying, NaN would stay), then the lane.
+        """Fill a row; zeros around a narrower lane, by assignment: by multiplying, NaN would stay.
 
         Raises:
             ShapeError: A parameter is missing or does not fit.
@@ -82,8 +82,9 @@ class Stack:
             if array is None or not fits(tuple(array.shape), shape):
                 got = None if array is None else tuple(array.shape)
                 raise ShapeError(f"parameter {name!r} should fit into {shape}, got {got}")
-            values = torch.from_numpy(np.ascontiguousarray(array)).to(tensor)
-            tensor[lane].zero_()
+            values = torch.from_numpy(np.ascontiguousarray(array))
+            if tuple(array.shape) != shape:
+                tensor[lane].zero_()
             part = self._part(name, tensor[lane], tuple(array.shape))
             part.copy_(values.view(part.shape))
 
