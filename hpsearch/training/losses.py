@@ -47,9 +47,6 @@ class CrossEntropy(Loss):
 
     n_sums = 2
 
-    def __init__(self) -> None:
-        self._ones: dict[tuple[torch.device, torch.dtype], Tensor] = {}
-
     def gradient(self, z: Tensor, y: Tensor, smoothing: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return (softmax - target) / batch and the sums."""
         n_lanes, n_classes, batch = z.shape
@@ -58,7 +55,7 @@ class CrossEntropy(Loss):
         d = log_p.exp_()
         index = y.reshape(-1, 1, batch).expand(n_lanes, 1, batch)
         if smoothing is None:
-            d.scatter_add_(1, index, self._minus_one(d).expand(n_lanes, 1, batch))
+            d.scatter_add_(1, index, d.new_full((), -1.0).expand(n_lanes, 1, batch))
         else:
             d.scatter_add_(1, index, (smoothing - 1).expand(n_lanes, 1, batch))
             d.sub_(smoothing / n_classes)
@@ -74,12 +71,6 @@ class CrossEntropy(Loss):
             f"{split}_loss": float(sums[0]) / n_examples,
             f"{split}_accuracy": float(sums[1]) / n_examples,
         }
-
-    def _minus_one(self, like: Tensor) -> Tensor:
-        key = (like.device, like.dtype)
-        if key not in self._ones:
-            self._ones[key] = like.new_full((), -1.0)
-        return self._ones[key]
 
     @staticmethod
     def _sums(log_p: Tensor, y: Tensor) -> Tensor:
