@@ -174,3 +174,53 @@ def test_a_trial_shows_itself_and_runs_again(server: LiveServer, open_page: Open
     expect(page.locator("#toast")).to_contain_text("Added: trial 1, 2.")
     trials, _ = list_trials(server.database, "study")
     assert [each.params for each in trials] == [trials[0].params] * 3
+
+
+def test_figures_follow_their_study_and_keep_what_was_zoomed(
+    server: LiveServer, open_page: OpenPage
+) -> None:
+    hand = stored(server.database, limits={"max_trials": 9})
+    first, second, third = hand.claim(3)
+    hand.finish(first, 0.5)
+    hand.finish(second, 0.6)
+    page = open_page(server.login_link, "/studies/study/plots")
+    figure = page.frame_locator('iframe[data-kind="history"]').locator("[data-canvas]")
+    expect(figure.locator(".points path")).to_have_count(2, timeout=30_000)
+    figure.evaluate("e => Plotly.relayout(e, {'yaxis.range': [0.4, 0.9]})")
+    hand.finish(third, 0.7)
+    expect(figure.locator(".points path")).to_have_count(3, timeout=30_000)
+    assert figure.evaluate("e => [...e._fullLayout.yaxis.range]") == [0.4, 0.9]
+
+
+def test_a_study_deleted_under_the_eyes_of_a_second_tab_says_so(
+    server: LiveServer, open_page: OpenPage
+) -> None:
+    hand = stored(server.database)
+    watching = open_page(server.login_link, "/studies/study")
+    acting = open_page(server.login_link, "/studies/study")
+    trial = hand.claim(1)[0]
+    for page in (watching, acting):
+        expect(page.locator("[data-count-running]")).to_have_text("1")
+    acting.get_by_role("button", name="Stop").click()
+    expect(watching.locator("[data-state]")).to_have_text("STOPPING")
+    acting.get_by_role("button", name="Resume").click()
+    expect(watching.locator("[data-state]")).to_have_text("ACTIVE")
+    acting.get_by_role("button", name="Pause").click()
+    expect(watching.locator("[data-state]")).to_have_text("PAUSED")
+    hand.finish(trial)
+    expect(watching.locator("[data-count-running]")).to_have_text("0")
+    acting.get_by_role("button", name="Delete").click()
+    acting.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(watching.locator("[data-live]")).to_have_text("deleted")
+    expect(watching.locator("#toast")).to_contain_text("This study has been deleted.")
+
+
+def test_a_trial_whose_model_is_gone_offers_no_download(
+    server: LiveServer, open_page: OpenPage
+) -> None:
+    hand = stored(server.database)
+    hand.finish(hand.claim(1)[0], 0.75)
+    page = open_page(server.login_link, "/studies/study/trials/0")
+    expect(page.get_by_role("link", name="Trial, JSON")).to_be_visible()
+    expect(page.get_by_role("link", name="Model, safetensors")).to_have_count(0)
+    expect(page.get_by_text("not in this server's artifacts")).to_be_visible()

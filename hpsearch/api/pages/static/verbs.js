@@ -4,8 +4,26 @@ export function say(text, kind = "") {
   const note = document.createElement("p");
   note.className = `note ${kind}`;
   note.textContent = text;
-  document.getElementById("toast").replaceChildren(note);
+  document.querySelector("#toast > :not([data-kept])")?.remove();
+  document.getElementById("toast").append(note);
   setTimeout(() => note.remove(), kind === "bad" ? 10000 : 4000);
+}
+
+// Says something that stays until it is no longer so; "" takes it back.
+export function keep(text, href = "", label = "") {
+  document.querySelector("#toast [data-kept]")?.remove();
+  if (!text) return;
+  const note = document.createElement("p");
+  note.className = "note bad";
+  note.dataset.kept = "";
+  note.textContent = text;
+  if (href) {
+    const link = document.createElement("a");
+    link.href = href;
+    link.textContent = label;
+    note.append(" ", link);
+  }
+  document.getElementById("toast").append(note);
 }
 
 // Sends a request; returns the answer's JSON, or null after saying what went wrong.
