@@ -96,6 +96,7 @@ class Session:
         self._live: dict[int, ClaimedTrial] = {}
         self._advanced: set[int] = set()  # lanes with an epoch in this turn
         self._ended: set[int] = set()
+        self._replaced: frozenset[int] = frozenset()
         self._unsent: dict[int, TrialReport] = {}
         self._outage, self._lease_outage = Outage("report"), Outage("renew leases")
         self._slice_ends = time.monotonic() + turn_s
@@ -131,6 +132,8 @@ class Session:
         n_leaving = len(drop - self._ended)  # the others have left the engine by themselves
         is_idle = boundary.n_live <= n_leaving
         admitted = self._claim(boundary.n_free + n_leaving, is_idle=is_idle)
+        drop |= self._replaced
+        self._replaced = frozenset()
         specs = tuple(LaneSpec(trial.number, trial.config, state) for trial, state in admitted)
         return Reply(drop=drop, finish=finish, admit=specs)
 
@@ -138,7 +141,7 @@ class Session:
         """Put unfinished lanes back to WAITING, each with a checkpoint of its last epoch."""
         self._admitted(self._claims.collect(timeout_s=None))
         unanswered = self._claims.claim_id
-        returned = {lane.number: lane for lane in lanes}
+        returned = {lane.number: lane for lane in lanes if lane.number not in self._replaced}
         backs = []
         for number, trial in self._live.items():
             lane = returned.get(number)
@@ -332,9 +335,14 @@ class Session:
         return self._admitted(claimed)
 
     def _admitted(self, claimed: list[Admission]) -> list[Admission]:
+        numbers = {trial.number for trial, _ in claimed}
+        # who lost their leases while the database was away, and are here for the second time
+        self._replaced |= numbers & self._live.keys()
+        for number in self._replaced:
+            self._unsent.pop(number, None)
         self._live.update({trial.number: trial for trial, _ in claimed})
-        self._advanced -= {trial.number for trial, _ in claimed}
-        self._ended -= {trial.number for trial, _ in claimed}
+        self._advanced -= numbers
+        self._ended -= numbers
         return claimed
 
     def _save_running(self, state_of: Callable[[int], LaneState | None]) -> None:

@@ -1,6 +1,7 @@
 """Turns on real data, in this process: the verbs and the engine together."""
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from safetensors.numpy import load_file
 
 from hpsearch.errors import ServiceDown
 from hpsearch.spec.states import AttemptState, StudyState, TrialState
+from hpsearch.storage import attempts
 from hpsearch.storage.database import Database
 from hpsearch.studies.control import pause, resume
 from hpsearch.studies.read import get_study, get_trial, list_trials, study_epochs
-from hpsearch.studies.recover import worker_lost
+from hpsearch.studies.recover import expire_leases, renew_leases, worker_lost
 from hpsearch.studies.report import report
 from hpsearch.turn import TurnRunner
 from tests.studies import opened, past_preflight, stored
@@ -230,6 +232,61 @@ def test_training_goes_on_while_the_database_is_away(
 
     assert get_study(database, "outage").counts.complete == 6
     assert results(database, "outage") == results(database, "undisturbed")
+
+
+class Journal:
+    """What is logged."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    def note(self, event: str, *, doing: str, **_: object) -> None:
+        self.told.append((event, doing))
+
+    warning = info = note
+
+
+def test_a_worker_that_was_away_for_too_long_is_fenced_and_begins_anew(
+    database: Database, make_runner: Callable[..., TurnRunner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study: dict[str, Any] = {
+        **SMALL,
+        "training": {"epochs": 150, "batch_size": 32},
+        "limits": {"max_trials": 2},
+        "execution": {"lanes": 8},
+    }
+    monkeypatch.setattr("hpsearch.session.claims.CLAIM_AGAIN_S", 0.05)
+    stored(database, "undisturbed", **study)
+    make_runner().run(None, never)
+    hand = stored(database, "outage", **study)
+    past_preflight(database, "outage")
+    n_calls, journal = itertools.count(), Journal()
+
+    def cut_off(*args: Any, **kwargs: Any) -> Any:
+        n = next(n_calls)
+        if n == 2:  # the janitor is not cut off, and what it takes back may be claimed
+            with database.read() as tx:
+                tokens = [attempt.token for attempt in attempts.of_study(tx, 2)]
+            renew_leases(database, hand.uuid, tokens, -1.0)
+            assert expire_leases(database) > 0
+        if n in range(2, 5):
+            raise ServiceDown("database", "away")
+        return report(*args, **kwargs)
+
+    def slowly() -> bool:
+        time.sleep(0.01)  # so that the outage ends in the middle of the training
+        return False
+
+    monkeypatch.setattr("hpsearch.session.run.report", cut_off)
+    monkeypatch.setattr("hpsearch.session.outage.log", journal)
+    make_runner().run(None, slowly)
+
+    assert get_study(database, "outage").counts.complete == 2
+    assert results(database, "outage") == results(database, "undisturbed")
+    states = [a.state for n in range(2) for a in get_trial(database, "outage", n).attempts]
+    assert states.count(AttemptState.LOST) > 0
+    assert states.count(AttemptState.SUCCEEDED) == 2
+    assert journal.told == [("database_lost", "report"), ("database_found", "report")]
 
 
 def test_a_diverging_trial_fails_alone(
