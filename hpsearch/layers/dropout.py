@@ -28,18 +28,27 @@ class Dropout:
     def __init__(self, n_rows: int, width: int, device: torch.device) -> None:
         self._width, self._device = width, device
         self._rates = [0.0] * n_rows
-        self._tables: dict[int, tuple[Tensor, Tensor]] = {}  # by lanes; emptied by any change
+        # of all rows; overwritten in place, because recorded steps read them where they are
+        self._tables: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
+        self._fronts: dict[tuple[torch.dtype, int], tuple[Tensor, Tensor]] = {}
         self._places: dict[int, Tensor] = {}
 
     def resize(self, n_rows: int) -> None:
         """Make room for ``n_rows`` lanes; those there stay."""
         self._rates = [*self._rates, *([0.0] * n_rows)][:n_rows]
         self._tables.clear()
+        self._fronts.clear()
 
     def set_rate(self, lane: int, rate: float) -> None:
         """Note the probability to drop of the lane in this row."""
         self._rates[lane] = rate
-        self._tables.clear()
+        for threshold, scale in self._tables.values():
+            threshold[lane].fill_(_smallest(rate))
+            scale[lane].fill_(1 / (1 - rate))
+
+    def drops(self, n_lanes: int) -> bool:
+        """Return whether any of the first lanes drops anything."""
+        return any(self._rates[:n_lanes])
 
     def move(self, source: int, target: int) -> None:
         """Take the rate of one row to another."""
@@ -61,11 +70,9 @@ class Dropout:
         Cost: six passes over int32 numbers of the size of the result.
         """
         n_lanes = keys.shape[0]
-        if not any(self._rates[:n_lanes]):
+        if not self.drops(n_lanes):
             return None
-        if n_lanes not in self._tables:
-            self._tables[n_lanes] = _table(self._rates[:n_lanes], dtype, self._device)
-        threshold, scale = self._tables[n_lanes]
+        threshold, scale = self._front(n_lanes, dtype)
         if n_columns not in self._places:
             if len(self._places) > 1:  # the batch and the smaller, last one
                 self._places.clear()
@@ -75,12 +82,26 @@ class Dropout:
         coins = coins.bitwise_xor_(coins >> 15).mul_(_signed(_LAST))
         return (coins >= threshold).to(dtype).mul_(scale)
 
+    def _front(self, n_lanes: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        key = (dtype, n_lanes)
+        if key not in self._fronts:
+            if dtype not in self._tables:
+                self._tables[dtype] = _table(self._rates, dtype, self._device)
+            threshold, scale = self._tables[dtype]
+            self._fronts[key] = threshold[:n_lanes], scale[:n_lanes]
+        return self._fronts[key]
+
+
+def _smallest(rate: float) -> int:
+    """Return the smallest coin that is kept."""
+    return min(round(rate * 2 * _HALF), 2 * _HALF - 1) - _HALF
+
 
 def _table(
     rates: Sequence[float], dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Return the smallest coin that is kept and the factor of what is kept, per lane."""
-    smallest = [min(round(rate * 2 * _HALF), 2 * _HALF - 1) - _HALF for rate in rates]
+    smallest = [_smallest(rate) for rate in rates]
     threshold = torch.tensor(smallest, dtype=torch.int32, device=device)
     scale = torch.tensor([1 / (1 - rate) for rate in rates], dtype=torch.float64)
     return threshold[:, None, None], scale.to(device, dtype)[:, None, None]

@@ -1,6 +1,6 @@
 """Linear layers with an activation between them, over lanes, differentiated by hand."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import Tensor
@@ -109,6 +109,15 @@ class Feedforward(Network):
     def n_hidden(self, shapes: Shapes) -> int:
         """Return the sum of the hidden widths."""
         return sum(_widths(shapes)[:-1])
+
+    def variant(self, n_lanes: int) -> Hashable:
+        """Return whether outputs are masked, and which layers drop any."""
+        return self._has_padding, *(layer.drops(n_lanes) for layer in self._dropouts)
+
+    def forget(self) -> None:
+        """Let go of what the last step left for its way back."""
+        self._inputs, self._saved, self._factors = [], [], []
+        self._norms = [BatchNorm() for _ in self._norms]
 
     def resize(self, n_rows: int) -> None:
         """Make room for ``n_rows`` lanes."""

@@ -5,7 +5,7 @@ lanes comes near; a GRU is at best as fast. The lanes still share their batches,
 and everything else of a pack.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import Tensor
@@ -101,6 +101,10 @@ class Gated(Network):
                 gradient[lane].copy_(one.view(gradient.shape[1:]))
         self._graphs = []
         return list(gradients)
+
+    def variant(self, n_lanes: int) -> Hashable:
+        """Return which layers drop any."""
+        return tuple(layer.drops(n_lanes) for layer in self._dropouts)
 
     def resize(self, n_rows: int) -> None:
         """Make room for ``n_rows`` lanes."""

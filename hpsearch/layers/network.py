@@ -1,7 +1,7 @@
 """A network over lanes: what the training engine asks of every model family."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from torch import Tensor
 
@@ -59,6 +59,16 @@ class Network(ABC):
     def n_hidden(self, shapes: Shapes) -> int:  # noqa: ARG002 - for networks that show them
         """Return how many of the units in :meth:`hidden` a lane of these shapes has."""
         return 0
+
+    def variant(self, n_lanes: int) -> Hashable:  # noqa: ARG002 - for networks that have some
+        """Return what a training step of the first lanes is made of, shapes apart.
+
+        Where it is the same, so are the operations, and so is the memory they read.
+        """
+        return None
+
+    def forget(self) -> None:  # noqa: B027 - for networks that keep some
+        """Let go of all memory kept from step to step, but for rates and masks."""
 
     @abstractmethod
     def resize(self, n_rows: int) -> None:

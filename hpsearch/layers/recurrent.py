@@ -5,7 +5,7 @@ contributes has to wait for it. Sequences are matrices with a column for each (s
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import Tensor
@@ -136,6 +136,11 @@ class _Layer:
             room = self._rooms[name] = like.new_empty(n_numbers)
         return room[:n_numbers].view(*shape)
 
+    def forget(self) -> None:
+        """Let go of all memory."""
+        self._saved, self._rooms = [], {}
+        self._input = self._before = torch.empty(0)
+
     def _through(self, dh: Tensor, before: State) -> tuple[Tensor, State]:
         """Return the gradients of output and rest of the state, those around the gates added."""
         if self._cell.n_states > 1:  # the output reaches the next step by the gates alone
@@ -219,6 +224,16 @@ class Recurrent(Network):
                 parameters[own], gradients[own], gradient, is_first=index == 0
             )
         return found
+
+    def variant(self, n_lanes: int) -> Hashable:
+        """Return which layers drop any."""
+        return tuple(layer.drops(n_lanes) for layer in self._dropouts)
+
+    def forget(self) -> None:
+        """Let go of what the last step left, and of the rooms for the next."""
+        for layer in self._layers:
+            layer.forget()
+        self._factors, self._last, self._shown = [], torch.empty(0), []
 
     def resize(self, n_rows: int) -> None:
         """Make room for ``n_rows`` lanes."""

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hpsearch.training.lane import Lane
@@ -11,6 +13,25 @@ from hpsearch.training.resident import Resident
 from hpsearch.training.seeds import epoch_order
 
 _BLOCK_BYTES = 1 << 18  # inputs gathered at once: several small steps, or one large one
+
+
+def orders(
+    lanes: Sequence[Lane], n_examples: int, seed: int
+) -> tuple[list[NDArray[np.int64]], list[int]]:
+    """Return the different orders of the lanes' coming epochs, and which of them each lane has.
+
+    Lanes in the same epoch of one study visit the examples in the same order.
+    """
+    keys = [
+        (
+            lane.epoch + 1,
+            lane.number if lane.spec.config.training.data_order == "per_trial" else None,
+        )
+        for lane in lanes
+    ]
+    row = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    found = [epoch_order(seed, epoch, n_examples, number) for epoch, number in row]
+    return found, [row[key] for key in keys]
 
 
 class Batches:
@@ -29,19 +50,9 @@ class Batches:
     def __init__(self, lanes: Sequence[Lane], resident: Resident, size: int, seed: int) -> None:
         self._resident, self._size = resident, size
         self._n_examples = len(resident.train)
-        keys = [
-            (
-                lane.epoch + 1,
-                lane.number if lane.spec.config.training.data_order == "per_trial" else None,
-            )
-            for lane in lanes
-        ]
-        orders = {
-            key: torch.from_numpy(epoch_order(seed, key[0], self._n_examples, key[1]))
-            for key in set(keys)
-        }
-        self._is_shared = len(orders) == 1
-        order = orders[keys[0]] if self._is_shared else torch.stack([orders[k] for k in keys])
+        found, which = orders(lanes, self._n_examples, seed)
+        self._is_shared = len(found) == 1
+        order = torch.from_numpy(found[0] if self._is_shared else np.stack(found)[which])
         self._order = order.to(resident.device)
 
     @property

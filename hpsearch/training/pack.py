@@ -4,12 +4,12 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from hpsearch.layers.stack import Stack, grown
 from hpsearch.spec.sections import Task
@@ -17,13 +17,17 @@ from hpsearch.training.batches import Batches
 from hpsearch.training.confusion import Confusion, class_metrics
 from hpsearch.training.diagnosis import Watch, norms
 from hpsearch.training.evaluation import evaluate
+from hpsearch.training.graphs import recorder_of
 from hpsearch.training.lane import Lane
 from hpsearch.training.lanes import LaneState
 from hpsearch.training.losses import Loss
 from hpsearch.training.packing import model_of, optimizer_of
+from hpsearch.training.program import Parts, Program, Programs
 from hpsearch.training.resident import Resident
 from hpsearch.training.seeds import draw_key, initial_generator, step_keys
-from hpsearch.training.step import Step
+from hpsearch.training.step import MakeUpdate, Step
+from hpsearch.training.table_update import FromTable
+from hpsearch.training.update import update_of
 
 _CHUNK_S = 0.2  # between two looks at the clock and at the caller's wishes
 _FIRST_CHUNK_STEPS = 4
@@ -89,6 +93,9 @@ class Pack:
             **{name: buffer.like() for name, buffer in self._buffers.items()},
         }
         self._chunk_steps = _FIRST_CHUNK_STEPS
+        self._recorder = recorder_of(resident.device)
+        self._programs: Programs | None = None
+        self._program: Program | None = None
 
     # --- lanes come and go -------------------------------------------------------------------
 
@@ -127,6 +134,7 @@ class Pack:
 
     def release(self) -> None:
         """Give the memory back; the pack is of no use afterwards."""
+        self.forget_programs()
         self._weights = self._gradients = self._best = self._weights.like(0)
         self._buffers, self._snapshot = {}, {}
         del self._network
@@ -135,6 +143,7 @@ class Pack:
         have = self._weights.n_rows
         if n_rows <= have:
             return
+        self.forget_programs()
         room, n_lanes = max(n_rows, 2 * have), len(self.lanes)
         self._weights = grown(self._weights, room, n_lanes)
         self._gradients = self._gradients.like(room)
@@ -194,9 +203,9 @@ class Pack:
         """
         batches, step = self._begin(self.lanes)
         done = 0
-        while done < batches.n_steps:
+        while done < self.n_steps:
             started = time.monotonic()
-            chunk = range(done, min(done + self._chunk_steps, batches.n_steps))
+            chunk = range(done, min(done + self._chunk_steps, self.n_steps))
             self._take(chunk, self.lanes, batches, step)
             done = chunk.stop
             is_alive = bool(step.sums[:, 0].isfinite().any())  # the chunk's one sync
@@ -218,7 +227,7 @@ class Pack:
         batches, step = self._begin(lanes)
         seconds = 0.0
         while n_steps > 0:
-            chunk = range(min(n_steps, batches.n_steps))
+            chunk = range(min(n_steps, self.n_steps))
             self._synchronize()
             started = time.perf_counter()
             self._take(chunk, lanes, batches, step)
@@ -233,9 +242,17 @@ class Pack:
             self.lanes[0], self._resident, self._loss, seed=self._seed, is_exact=self._is_exact
         )
 
-    def _begin(self, lanes: Sequence[Lane]) -> tuple[Batches, Step]:
+    def _begin(self, lanes: Sequence[Lane]) -> tuple[Batches | None, Step]:
         """Return the batches and the step of the coming epoch of the first lanes."""
-        step = Step(
+        if self._recorder is None:
+            return Batches(lanes, self._resident, self._batch, self._seed), self._step(lanes)
+        if self._programs is None:
+            self._programs = Programs(self._recorder, self._parts())
+        self._program = self._programs.begin(lanes)
+        return None, self._program.step
+
+    def _step(self, lanes: Sequence[Lane], make_update: MakeUpdate = update_of) -> Step:
+        return Step(
             lanes,
             self._network,
             self._loss,
@@ -244,13 +261,34 @@ class Pack:
             buffers=tuple(self._buffers.values()),
             n_steps=self.n_steps,
             resident=self._resident,
+            make_update=make_update,
         )
-        return Batches(lanes, self._resident, self._batch, self._seed), step
 
-    def _take(self, chunk: range, lanes: Sequence[Lane], batches: Batches, step: Step) -> None:
+    def _parts(self) -> Parts:
+        return Parts(
+            network=self._network,
+            resident=self._resident,
+            batch=self._batch,
+            n_steps=self.n_steps,
+            seed=self._seed,
+            keys=self._keys,
+            make_step=partial(self._step, make_update=FromTable),
+        )
+
+    def forget_programs(self) -> None:
+        """Let go of recorded steps and their memory: they are made again when needed."""
+        self._programs = self._program = None
+
+    def _take(
+        self, chunk: range, lanes: Sequence[Lane], batches: Batches | None, step: Step
+    ) -> None:
         """Take the steps of a chunk."""
+        if batches is None:
+            assert self._program is not None  # noqa: S101 - what _begin began
+            self._program.take(chunk)
+            return
         step.prepare(chunk)
-        keys = self._keys(chunk, lanes)
+        keys = torch.from_numpy(self._keys(chunk, lanes)).to(self.device)
         for offset, (x, y) in enumerate(batches.of(chunk)):
             step(x, y, offset, keys[offset])
 
@@ -258,7 +296,7 @@ class Pack:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def _keys(self, steps: range, lanes: Sequence[Lane]) -> Tensor:
+    def _keys(self, steps: range, lanes: Sequence[Lane]) -> NDArray[np.int32]:
         """Return the keys of what the lanes draw, ``[steps, lanes, draws, 2]``."""
         numbers = np.arange(steps.start, steps.stop, dtype=np.int64) + 1
         per_lane = [
@@ -267,7 +305,7 @@ class Pack:
             )
             for lane in lanes
         ]
-        return torch.from_numpy(np.stack(per_lane, 1)).to(self._resident.device)
+        return np.stack(per_lane, 1)
 
     def count_steps(self) -> None:
         """Note that every lane has taken the steps of one epoch."""

@@ -1,7 +1,8 @@
 """One training step of a pack: forward, backward, penalties, clipping, update."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,12 +14,28 @@ from hpsearch.training.lane import Lane
 from hpsearch.training.losses import Loss
 from hpsearch.training.packing import optimizer_of
 from hpsearch.training.resident import Resident
-from hpsearch.training.update import Trained, update_of
+from hpsearch.training.update import Trained, Update, update_of
 
 _NORM_EVERY = 8  # steps between two samples of the gradient's norm: each costs a pass over it
 _COMPARE_EVERY = 32  # between two looks at what a step changes: each costs seven such passes
 _COMPARED_AT = 16  # the first of them: not the very first step, which a warm-up makes nothing of
 _CLIP_EPS = 1e-6  # torch.nn.utils.clip_grad_norm_'s
+
+
+MakeUpdate = Callable[[Sequence[Lane], int, Resident, Trained], Update]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a step does beside training; steps of one kind are the same operations.
+
+    Attributes:
+        is_sampled: Whether the gradient's norm is looked at.
+        is_compared: Whether the weights before and after are compared.
+    """
+
+    is_sampled: bool
+    is_compared: bool
 
 
 class Step:
@@ -33,6 +50,7 @@ class Step:
         buffers: The update rule's running values, in its order.
         n_steps: Steps of an epoch.
         resident: Says device and dtype.
+        make_update: Makes what changes the weights.
 
     Attributes:
         sums: The loss's sums, ``[lanes, n_sums]``, float64.
@@ -49,6 +67,7 @@ class Step:
         buffers: Sequence[Stack],
         n_steps: int,
         resident: Resident,
+        make_update: MakeUpdate = update_of,
     ) -> None:
         n_lanes = len(lanes)
         self._network, self._loss, self._resident = network, loss, resident
@@ -60,7 +79,7 @@ class Step:
             [buffer.front(n_lanes) for buffer in buffers],
             network.is_weight,
         )
-        self._update = update_of(lanes, n_steps, resident, trained)
+        self._update = make_update(lanes, n_steps, resident, trained)
         optimizers = [optimizer_of(lane.spec.config) for lane in lanes]
         self._l1 = self._column([one.l1 for one in optimizers])
         l2 = [one.l2 for one in optimizers]
@@ -111,30 +130,66 @@ class Step:
             offset: Of the step among those prepared.
             keys: Of the network's random numbers, ``[lanes, draws, 2]``.
         """
-        number = self._first + offset
-        is_sampled = number % _NORM_EVERY == 0
+        kind = self.kind(self._first + offset)
+        self.count(kind)
+        self.take(x, y, offset, keys, kind)
+
+    def kind(self, number: int) -> Kind:
+        """Return what a step of the epoch does; it is counted from 0."""
+        return Kind(
+            is_sampled=number % _NORM_EVERY == 0,
+            is_compared=number % _COMPARE_EVERY == self._compared_at,
+        )
+
+    def count(self, kind: Kind) -> None:
+        """Note that a step of this kind is taken."""
+        self._n_gradient_norms += kind.is_sampled
+        self._n_ratios += kind.is_compared
+
+    def take(self, x: Tensor, y: Tensor, offset: int, keys: Tensor, kind: Kind) -> None:
+        """Do all of a step that happens on the device, as a call does, but do not count it."""
         z = self._network.forward(self._weights, x, keys)
         d, sums = self._loss.gradient(z, y, self._smoothing)
         self.sums += sums
         gradients = self._network.backward(self._weights, self._gradients, d)
-        self._penalise(gradients, self._l2_sampled if is_sampled else self._l2)
-        if is_sampled or self._clip is not None:
+        self._penalise(gradients, self._l2_sampled if kind.is_sampled else self._l2)
+        if kind.is_sampled or self._clip is not None:
             norm = norms(gradients)
-            if is_sampled:
+            if kind.is_sampled:
                 self._gradient_norms += norm
-                self._n_gradient_norms += 1
             if self._clip is not None:
                 factor = (self._clip / (norm[:, None, None] + _CLIP_EPS)).clamp(max=1.0)
                 for gradient in gradients:
                     gradient.mul_(factor)
-        left = self._nothing_left if is_sampled else self._left
-        if number % _COMPARE_EVERY != self._compared_at:
+        left = self._nothing_left if kind.is_sampled else self._left
+        if not kind.is_compared:
             self._update(offset, gradients, left)
             return
         before = [weight.clone() for weight in self._matrices()]
         self._update(offset, gradients, left)
         self._ratios += ratios(before, self._matrices())
-        self._n_ratios += 1
+
+    @property
+    def update(self) -> Update:
+        """What changes the weights."""
+        return self._update
+
+    def columns(self) -> tuple[Tensor | None, ...]:
+        """Return the coefficients of the lanes that hold for the whole epoch."""
+        return self._l1, self._l2, self._l2_sampled, self._clip, self._smoothing
+
+    def begin_like(self, other: "Step") -> None:
+        """Begin another epoch where this step stands, with another's coefficients.
+
+        Args:
+            other: Of the same pack, with as many lanes, and with the same columns.
+        """
+        for mine, theirs in zip(self.columns(), other.columns(), strict=True):
+            if mine is not None and theirs is not None:
+                mine.copy_(theirs)
+        for total in (self.sums, self._gradient_norms, self._ratios):
+            total.zero_()
+        self._n_gradient_norms = self._n_ratios = 0
 
     def _matrices(self) -> list[Tensor]:
         both = zip(self._trained, self._network.is_weight, strict=True)

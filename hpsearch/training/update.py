@@ -86,12 +86,7 @@ class Together(Update):
 
     def prepare(self, steps: range) -> None:
         """Make the table of coefficients: in float64, cast last, each lane's own steps."""
-        per_lane = []
-        for lane in self._lanes:
-            numbers = lane_steps(lane, steps)
-            rates = rates_at(lane, numbers, self._n_steps)
-            per_lane.append(optimizer_of(lane.spec.config).coefficients(rates, numbers))
-        table = {name: np.stack([one[name] for one in per_lane], 1) for name in per_lane[0]}
+        table = coefficients(self._lanes, steps, self._n_steps)
         for name in optimizer_of(self._lanes[0].spec.config).optional:
             if not table[name].any():
                 del table[name]
@@ -171,6 +166,24 @@ class LaneByLane(Update):
                     step=self._step_of[k],
                     l2=decay,
                 )
+
+
+def coefficients(
+    lanes: Sequence[Lane], steps: range, n_steps: int
+) -> dict[str, NDArray[np.float64]]:
+    """Return the rule's coefficients ``[steps, lanes]``, each lane's own steps.
+
+    Args:
+        lanes: Of one pack.
+        steps: Numbers within the coming epoch, from 0.
+        n_steps: Steps of an epoch.
+    """
+    per_lane = []
+    for lane in lanes:
+        numbers = lane_steps(lane, steps)
+        rates = rates_at(lane, numbers, n_steps)
+        per_lane.append(optimizer_of(lane.spec.config).coefficients(rates, numbers))
+    return {name: np.stack([one[name] for one in per_lane], 1) for name in per_lane[0]}
 
 
 def update_of(lanes: Sequence[Lane], n_steps: int, resident: Resident, trained: Trained) -> Update:
