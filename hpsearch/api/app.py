@@ -66,7 +66,12 @@ def create_app(
         database=database,
         doorbell=doorbell,
         tokens=TokenBook(admin_token(settings), database),
-        janitor=JanitorThread(database, doorbell, lease_s=settings.lease_s),
+        janitor=JanitorThread(
+            database,
+            doorbell,
+            lease_s=settings.lease_s,
+            artifacts_dir=settings.resolved_artifacts_dir,
+        ),
         webhook=WebhookThread(database, _secret(settings.webhook_url)),
         dashboard=Dashboard(database),
         artifacts_dir=settings.resolved_artifacts_dir,

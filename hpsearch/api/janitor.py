@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 
 from hpsearch.errors import Unavailable
 from hpsearch.logs import get_logger
@@ -25,6 +26,7 @@ class JanitorThread:
         database: Whose studies to look after.
         doorbell: Rung for work that nobody does.
         lease_s: Life of a lease, s.
+        artifacts_dir: Where checkpoints are kept; None leaves them alone.
         period_s: Time between two passes.
     """
 
@@ -34,9 +36,10 @@ class JanitorThread:
         doorbell: Doorbell,
         *,
         lease_s: float,
+        artifacts_dir: Path | None = None,
         period_s: float = PERIOD_S,
     ) -> None:
-        self._janitor = Janitor(database, lease_s, doorbell)
+        self._janitor = Janitor(database, lease_s, doorbell, artifacts_dir)
         self._period_s = period_s
         self._nudged = threading.Event()
         self._is_stopping = False

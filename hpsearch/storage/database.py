@@ -95,6 +95,11 @@ class Database:
         self.engine.dispose()
 
 
+def is_writing(tx: Transaction) -> bool:
+    """Return whether the transaction may write, and so may see what is never committed."""
+    return bool(tx.get_execution_options().get(WRITES, False))
+
+
 _NOW = select(CLOCK)
 
 
@@ -106,7 +111,7 @@ def now(tx: Transaction) -> datetime:
     at = clock(tx)
     if isinstance(at, datetime):
         return at
-    value: datetime = tx.execute(_NOW).scalar_one()
+    value: datetime = tx.execute(_NOW if at is CLOCK else select(at)).scalar_one()
     return value.replace(tzinfo=UTC)
 
 

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Protocol
 
 from hpsearch.errors import ServiceDown
@@ -17,6 +18,7 @@ from hpsearch.studies.overdue import fail_overdue
 from hpsearch.studies.recover import expire_leases, set_leases_back
 from hpsearch.studies.settle import is_due, settle
 from hpsearch.studies.shares import lift_unserved
+from hpsearch.studies.sweep import Sweep
 
 log = get_logger(__name__)
 
@@ -53,12 +55,16 @@ class Janitor:
             nor before its clock has gone evenly for that long, because a clock that was set, or
             that went on while the machine slept, makes leases of the living look old.
         bell: Where turns are announced.
+        artifacts_dir: Where checkpoints are kept; None leaves them alone.
     """
 
-    def __init__(self, database: Database, lease_s: float, bell: Bell) -> None:
+    def __init__(
+        self, database: Database, lease_s: float, bell: Bell, artifacts_dir: Path | None = None
+    ) -> None:
         self._database = database
         self._lease_s = lease_s
         self._bell = bell
+        self._sweep = None if artifacts_dir is None else Sweep(database, artifacts_dir)
         self._reachable_since: float | None = None
         self._clock_ahead_s: float | None = None  # of the database, against our monotonic one
 
@@ -100,7 +106,10 @@ class Janitor:
         fail_overdue(self._database)
         self._settle()
         self._lift()
-        return JanitorReport(n_expired, self._ring())
+        n_rung = self._ring()
+        if self._sweep is not None:
+            self._sweep.run()
+        return JanitorReport(n_expired, n_rung)
 
     def _expire(self) -> int:
         with self._database.write() as tx:
