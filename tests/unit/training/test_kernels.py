@@ -1,0 +1,106 @@
+"""The rules as Triton kernels are the rules in plain torch; Triton's interpreter runs on a CPU."""
+
+import importlib
+import itertools
+from collections.abc import Iterator
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from hpsearch.optimizers.adam import Adam
+from hpsearch.optimizers.base import REGISTRY, Optimizer
+
+pytest.importorskip("triton", reason="no Triton for this platform")
+
+SHAPES = ((3, 7, 5), (3, 1100, 1), (3, 1, 1))  # one block of numbers, two, one number
+N_STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def kernels() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_INTERPRET", "1")
+        import hpsearch.training.kernels as module
+
+        yield importlib.reload(module)  # what decorates a kernel decides how it runs
+    importlib.reload(module)
+
+
+def settings(name: str) -> list[list[Optimizer]]:
+    """Return packs of three lanes each, which between them have every kind of coefficient."""
+    rule = REGISTRY[name]
+    rates = ({"learning_rate": 0.1}, {"learning_rate": 1e-3}, {"learning_rate": 0.02})
+    choices: dict[str, tuple[object, ...]] = {
+        "momentum": (0.0, 0.9),
+        "nesterov": (False, True),
+        "beta1": (0.0, 0.9),
+        "beta2": (0.0, 0.999),
+        "alpha": (0.0, 0.99),
+        "eps": (1e-8, 1e-2),
+        "weight_decay": (0.0, 0.3),
+    }
+    own = {key: values for key, values in choices.items() if key in rule.model_fields}
+    every = [dict(zip(own, one, strict=True)) for one in itertools.product(*own.values())]
+    lanes = [rule.model_validate({**rates[i % 3], **one}) for i, one in enumerate(every)]
+    lanes += lanes[: -len(lanes) % 3]
+    mixed = lanes[::2] + lanes[1::2]
+    packs = [lanes[i : i + 3] for i in range(0, len(lanes), 3)]
+    return packs + [mixed[i : i + 3] for i in range(0, len(mixed), 3)]
+
+
+def table_of(lanes: list[Optimizer]) -> dict[str, np.ndarray]:
+    steps = np.arange(1, N_STEPS + 1, dtype=np.int64)
+    per_lane = [one.coefficients(one.rates(steps, n_steps=2, n_epochs=9), steps) for one in lanes]
+    table = {name: np.stack([one[name] for one in per_lane], 1) for name in per_lane[0]}
+    return {k: v for k, v in table.items() if k not in lanes[0].optional or v.any()}
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_a_kernel_is_the_rule(name: str, kernels: ModuleType) -> None:
+    rule = REGISTRY[name]
+    generator = torch.Generator().manual_seed(1)
+    for shape, lanes in zip(itertools.cycle(SHAPES), settings(name)):
+        table = table_of(lanes)
+        launch = kernels.launch_of(rule, tuple(table))
+        assert launch is not None
+        values = torch.from_numpy(np.stack(list(table.values()), 1))
+        row = torch.zeros(1, dtype=torch.int64)
+        weight = torch.randn(shape, generator=generator, dtype=torch.float64)
+        ours = [weight, *(torch.zeros_like(weight) for _ in rule.buffers)]
+        theirs = [one.clone() for one in ours]
+        for step in range(N_STEPS):
+            gradient = torch.randn(shape, generator=generator, dtype=torch.float64)
+            launch(ours[0], gradient, ours[1:], values, row)
+            c = {n: values[step, i][:, None, None] for i, n in enumerate(table)}
+            rule.update(theirs[0], gradient.clone(), theirs[1:], c)
+            row += 1
+        for one, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+def test_a_lane_that_is_no_number_leaves_the_others_alone(kernels: ModuleType) -> None:
+    lanes: list[Optimizer] = [Adam(learning_rate=0.1) for _ in range(3)]
+    table = table_of(lanes)
+    values = torch.from_numpy(np.stack(list(table.values()), 1))
+    results = []
+    for bad in (0.5, float("nan")):
+        weight = torch.ones(3, 4, 2, dtype=torch.float64)
+        gradient = torch.full_like(weight, 0.5)
+        gradient[1] = bad
+        buffers = [torch.zeros_like(weight), torch.zeros_like(weight)]
+        launch = kernels.launch_of(Adam, tuple(table))
+        launch(weight, gradient, buffers, values, torch.zeros(1, dtype=torch.int64))
+        results.append(weight)
+    assert results[1][1].isnan().all()
+    assert torch.equal(results[0][[0, 2]], results[1][[0, 2]])
+
+
+def test_a_rule_of_somebody_elses_has_no_kernel(kernels: ModuleType) -> None:
+    class Mine(Adam):
+        pass
+
+    names = tuple(table_of([Adam()]))
+    assert kernels.launch_of(Mine, names) is None
+    assert kernels.launch_of(Adam, names[:-1]) is None
