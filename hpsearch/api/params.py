@@ -15,7 +15,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-def study_name(
+async def study_name(
     name: Annotated[str, Path(description="name of the study", examples=["mnist-random"])],
 ) -> str:
     """Return a name that a study can have.
@@ -31,7 +31,7 @@ def study_name(
 StudyName = Annotated[str, Depends(study_name)]
 
 
-def trial_number(
+async def trial_number(
     name: StudyName,
     number: Annotated[int, Path(ge=0, le=2**63 - 1, description="from 0", examples=[7])],
 ) -> int:
@@ -48,7 +48,7 @@ def trial_number(
 TrialNumber = Annotated[int, Depends(trial_number)]
 
 
-def idempotency_key(
+async def idempotency_key(
     key: Annotated[
         str | None,
         Header(

@@ -10,6 +10,7 @@ from hpsearch.api.auth import Identity, TokenBook
 from hpsearch.api.dashboard import Dashboard
 from hpsearch.api.janitor import JanitorThread
 from hpsearch.api.streams import Streams
+from hpsearch.api.texts import Texts
 from hpsearch.api.webhook import WebhookThread
 from hpsearch.queue.doorbell import Doorbell
 from hpsearch.spec.catalog import Catalog
@@ -31,6 +32,7 @@ class Services:
         artifacts_dir: Where checkpoints, models and uploaded arrays are kept.
         max_dataset_bytes: Most that an upload may take, as sent and as arrays.
         streams: Who listens to events.
+        texts: Answers that are written already.
     """
 
     database: Database
@@ -42,6 +44,7 @@ class Services:
     artifacts_dir: Path
     max_dataset_bytes: int
     streams: Streams = field(default_factory=Streams)
+    texts: Texts = field(default_factory=Texts)
 
     @property
     def catalog(self) -> Catalog:
@@ -57,13 +60,13 @@ class Services:
         self.doorbell.close()
 
 
-def get_services(request: Request) -> Services:
+async def get_services(request: Request) -> Services:
     """Return the services of the app that handles this request."""
     services: Services = request.app.state.services
     return services
 
 
-def get_identity(request: Request) -> Identity:
+async def get_identity(request: Request) -> Identity:
     """Return who sends this request; the gate has checked it."""
     identity: Identity = request.state.identity
     return identity

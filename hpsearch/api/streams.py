@@ -17,7 +17,8 @@ from hpsearch.api.wire import plain
 from hpsearch.errors import Unavailable
 from hpsearch.logs import get_logger
 from hpsearch.spec.events import Event
-from hpsearch.studies.events import Batch, StudyViews
+from hpsearch.studies.events import Batch
+from hpsearch.studies.study_views import StudyViews
 
 log = get_logger(__name__)
 

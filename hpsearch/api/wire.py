@@ -52,8 +52,22 @@ class JsonResponse(Response):
 
     def render(self, content: Any) -> bytes:
         """Return ``content`` (see :func:`plain`) as UTF-8."""
-        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode("utf-8", "replace")
+        return json_text(content).encode("utf-8", "replace")
+
+
+class TextResponse(Response):
+    """A JSON answer whose text is there already."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Return the text as UTF-8."""
+        return bytes(content.encode("utf-8", "replace"))
+
+
+def json_text(content: Any) -> str:
+    """Return ``content`` (see :func:`plain`) as compact JSON text."""
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 @cache

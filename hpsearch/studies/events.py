@@ -9,25 +9,23 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from threading import Lock
 from typing import Any
 
 from hpsearch.errors import StudyNotFound
 from hpsearch.spec.events import Event, EventKind
 from hpsearch.spec.states import TrialState
-from hpsearch.spec.views import EpochView, StudyView, TrialSummary
+from hpsearch.spec.views import EpochView, TrialSummary
 from hpsearch.storage import changes, studies, trials
 from hpsearch.storage.changes import Start, StudyStamp
 from hpsearch.storage.database import Database, Transaction, now
-from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialRecord
-from hpsearch.studies.views import study_view, summaries
+from hpsearch.studies.study_views import StudyViews
+from hpsearch.studies.views import summaries
 
 CHUNK_ROWS = 1_000  # told in one go: about a megabyte of events
 SHOW_STUDY_EVERY_S = 5.0
 CALM = 10  # a view that takes long to make is made in a tenth of the time at most
 COMMIT_LAG = timedelta(seconds=60)  # no verb takes longer from its clock to its commit
-MAX_VIEWS = 64
 _ORDER = {
     EventKind.TRIAL_REWOUND: 0,
     EventKind.TRIAL_STARTED: 1,
@@ -66,28 +64,6 @@ class _Happening:
     @property
     def place(self) -> tuple[int, int, int, int]:
         return self.revision, self.number, _ORDER[self.kind], self.epoch
-
-
-class StudyViews:
-    """Views of studies, made once for all who listen."""
-
-    def __init__(self) -> None:
-        self._views: dict[str, tuple[int, float, StudyView]] = {}
-        self._lock = Lock()
-
-    def view(self, tx: Transaction, study: StudyRecord) -> StudyView:
-        """Return the study as of its revision, at most a few seconds old."""
-        with self._lock:
-            revision, made_at, known = self._views.get(study.uuid, (0, 0.0, None))
-        is_fresh = time.monotonic() - made_at < SHOW_STUDY_EVERY_S / 2
-        if known is not None and revision == study.revision and is_fresh:
-            return known
-        view = study_view(tx, study)
-        with self._lock:
-            self._views[study.uuid] = study.revision, time.monotonic(), view
-            while len(self._views) > MAX_VIEWS:
-                self._views.pop(next(iter(self._views)))
-        return view
 
 
 class EventReader:
@@ -169,7 +145,7 @@ class EventReader:
     def _study_event(self, tx: Transaction, at_id: int) -> list[Event]:
         started_at = time.monotonic()
         study = studies.get_study(tx, self._name)
-        view = self._views.view(tx, study)
+        view = self._views.view(tx, study, SHOW_STUDY_EVERY_S / 2)
         self._view_s = time.monotonic() - started_at
         best = tuple(trial.number for trial in view.best_trials)
         key = (view.state, view.state_reason, view.counts, best, view.warnings)

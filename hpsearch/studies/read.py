@@ -9,18 +9,23 @@ from typing import TypeVar
 from hpsearch.errors import FieldError, RequestInvalid, TrialNotFound
 from hpsearch.spec.states import Origin, StudyState, TrialState
 from hpsearch.spec.views import EpochView, StudyView, TrialSummary, TrialView
-from hpsearch.storage import epochs, studies, trials, workers
+from hpsearch.storage import epochs, listing, studies, trials, workers
 from hpsearch.storage.database import Database, Transaction
+from hpsearch.storage.listing import TrialStamp
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialRecord
 from hpsearch.storage.workers import WorkerRecord
-from hpsearch.studies.best import best_numbers, ranked
+from hpsearch.studies.best import best_numbers
+from hpsearch.studies.finished import Finished
 from hpsearch.studies.paging import INT32, INT63, check_limit, decode_token, encode_token
+from hpsearch.studies.ranking import ranked
 from hpsearch.studies.views import study_view, summaries, trial_view
 
 E = TypeVar("E", bound=StrEnum)
+T = TypeVar("T")
 MAX_TRIAL_NUMBER = 2**31 - 1
 ORDERS = ("number", "-number", "value", "-value")
+_SUMMARIES: Finished[TrialSummary] = Finished(lambda summary: summary, most=0)
 
 
 def get_study(database: Database, name: str) -> StudyView:
@@ -86,6 +91,30 @@ def list_trials(
         StudyNotFound: There is no such study.
         RequestInvalid: A filter, the order, the limit or the token makes no sense.
     """
+    return list_trials_as(
+        _SUMMARIES,
+        database,
+        name,
+        state=state,
+        origin=origin,
+        order_by=order_by,
+        limit=limit,
+        page_token=page_token,
+    )
+
+
+def list_trials_as(
+    finished: Finished[T],
+    database: Database,
+    name: str,
+    *,
+    state: str | None = None,
+    origin: str | None = None,
+    order_by: str = "number",
+    limit: int = 100,
+    page_token: str | None = None,
+) -> tuple[list[T], str | None]:
+    """Do as :func:`list_trials`; what is made of finished trials is made once."""
     wanted_state = None if state is None else _member(TrialState, "state", state)
     wanted_origin = None if origin is None else _member(Origin, "origin", origin)
     if order_by not in ORDERS:
@@ -95,7 +124,7 @@ def list_trials(
     with database.read() as tx:
         study = studies.get_study(tx, name)
         if order_by.endswith("number"):
-            page = trials.page_by_number(
+            page = listing.stamps_by_number(
                 tx,
                 study.study_id,
                 state=wanted_state,
@@ -109,7 +138,7 @@ def list_trials(
                 tx, study, wanted_state, wanted_origin, order_by, after, limit + 1
             )
         token = encode_token(page[limit - 1].number) if len(page) > limit else None
-        return summaries(tx, study, page[:limit]), token
+        return finished.of(tx, study, page[:limit]), token
 
 
 def get_trial(database: Database, name: str, number: int) -> TrialView:
@@ -219,18 +248,39 @@ def _page_by_value(
     order_by: str,
     after: int | None,
     limit: int,
-) -> list[TrialRecord]:
-    order = [number for number, _ in ranked(tx, study)]
+) -> list[TrialStamp]:
+    order = ranked(tx, study)
     if order_by.startswith("-"):
         order.reverse()
+    if (
+        origin is None
+        and state in {None, TrialState.COMPLETE}
+        and (after is None or after in order)
+    ):
+        page = _after(order, after, limit)
+        if len(page) == limit:  # the others come later: most pages need not know them
+            return listing.stamps_of(tx, study.study_id, page)
+    page = _after(_with_others(tx, study, state, origin, order), after, limit)
+    return listing.stamps_of(tx, study.study_id, page)
+
+
+def _with_others(
+    tx: Transaction,
+    study: StudyRecord,
+    state: TrialState | None,
+    origin: Origin | None,
+    order: list[int],
+) -> list[int]:
+    """Return the trials that match, those without a value last."""
     matching = trials.numbers(tx, study.study_id, state=state, origin=origin)
     with_value, is_wanted = set(order), set(matching)
-    order = [number for number in order if number in is_wanted]
-    order += [number for number in matching if number not in with_value]
+    found = [number for number in order if number in is_wanted]
+    return found + [number for number in matching if number not in with_value]
+
+
+def _after(order: list[int], after: int | None, limit: int) -> list[int]:
     start = order.index(after) + 1 if after in order else 0
-    wanted = order[start : start + limit]
-    found = {record.number: record for record in trials.by_numbers(tx, study.study_id, wanted)}
-    return [found[number] for number in wanted]
+    return order[start : start + limit]
 
 
 def _thin(found: Sequence[EpochView], points: int) -> list[EpochView]:

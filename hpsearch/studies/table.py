@@ -12,8 +12,9 @@ from hpsearch.spec.views import TrialSummary
 from hpsearch.storage import studies, trials
 from hpsearch.storage.database import Database, Transaction
 from hpsearch.storage.studies import StudyRecord
-from hpsearch.studies.best import best_numbers, ranked
+from hpsearch.studies.best import best_numbers
 from hpsearch.studies.compiled import compiled
+from hpsearch.studies.ranking import ranked
 from hpsearch.studies.views import summaries
 
 MAX_CONDITIONS = 20
@@ -135,7 +136,7 @@ def _order(
     if sort == "number":
         return sorted(numbers, reverse=is_descending)
     if sort == "value":
-        keys = {number: rank for rank, (number, _) in enumerate(ranked(tx, study))}
+        keys = {number: rank for rank, number in enumerate(ranked(tx, study))}
     elif sort.startswith(PARAM) and sort.removeprefix(PARAM) in columns:
         column = sort.removeprefix(PARAM)
         keys = {n: _sortable(named[column]) for n, named in params.items() if column in named}

@@ -10,7 +10,7 @@ from hpsearch.spec.states import Origin
 from hpsearch.storage import studies, trials
 from hpsearch.storage.database import Database, Transaction, now
 from hpsearch.storage.studies import StudyRecord
-from hpsearch.studies.best import ranked
+from hpsearch.studies.ranking import ranked
 
 MAX_LISTED = 20  # points outside the space that get a warning of their own
 
@@ -103,7 +103,7 @@ def _candidates(tx: Transaction, definition: Definition) -> Iterator[tuple[str, 
     if errors:
         raise InvalidDefinition(errors)
     for record in records:
-        numbers = [number for number, _ in ranked(tx, record)[: definition.warm_start.top]]
+        numbers = ranked(tx, record)[: definition.warm_start.top]
         found = {trial.number: trial for trial in trials.by_numbers(tx, record.study_id, numbers)}
         params = trials.read_params(tx, [trial.trial_id for trial in found.values()])
         for number in numbers:

@@ -34,7 +34,7 @@ _WRITE_BYTES = 4 * 1024**2  # handed to the disk at once
 _EXAMPLE: dict[str, Any] = {"content": {"application/json": {"example": DATASET}}}
 
 
-def dataset_name(
+async def dataset_name(
     name: Annotated[str, Path(description="name of the data set", examples=["housing"])],
 ) -> str:
     """Return a name that a data set can have.

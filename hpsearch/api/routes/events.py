@@ -37,7 +37,7 @@ class Place(Parameters):
     )
 
 
-def last_event_id(
+async def last_event_id(
     query: Annotated[Place, Query()],
     header: Annotated[
         str | None,

@@ -11,7 +11,7 @@ from hpsearch.api.bodies import DefinitionBodyOf
 from hpsearch.api.examples import DEFINITION_BODY, STUDY, VALIDATION
 from hpsearch.api.params import IdempotencyKey, StudyFilterOf, StudyName
 from hpsearch.api.services import IdentityOf, ServicesOf
-from hpsearch.api.wire import JsonResponse, plain
+from hpsearch.api.wire import JsonResponse, TextResponse, plain
 from hpsearch.api.wishes import PATCH_BODY, PatchOf
 from hpsearch.spec.views import StudyView
 from hpsearch.studies import change, control, create, read
@@ -90,7 +90,8 @@ def list_studies(services: ServicesOf, query: StudyFilterOf) -> Response:
 @router.get("/v1/studies/{name}", response_model=shapes.Study, responses=_STUDY)
 def get_study(services: ServicesOf, name: StudyName) -> Response:
     """Return a study with its counts, progress and best trials."""
-    return _answer(read.get_study(services.database, name))
+    view = services.streams.views.look(services.database, name)
+    return TextResponse(services.texts.study(view))
 
 
 @router.patch(

@@ -7,7 +7,8 @@ from hpsearch.api import shapes
 from hpsearch.api.examples import TRIAL
 from hpsearch.api.params import IdempotencyKey, StudyName, TrialFilterOf, TrialNumber
 from hpsearch.api.services import ServicesOf
-from hpsearch.api.wire import JsonResponse, plain
+from hpsearch.api.texts import page
+from hpsearch.api.wire import JsonResponse, TextResponse, plain
 from hpsearch.api.wishes import WISH_BODY, TrialWishOf
 from hpsearch.studies import enqueue, read, stop_trial
 
@@ -17,7 +18,8 @@ router = APIRouter(tags=["trials"])
 @router.get("/v1/studies/{name}/trials", response_model=shapes.TrialList)
 def list_trials(services: ServicesOf, name: StudyName, query: TrialFilterOf) -> Response:
     """List trials; `order_by=value` puts the best first."""
-    views, next_page_token = read.list_trials(
+    texts, next_page_token = read.list_trials_as(
+        services.texts.trials,
         services.database,
         name,
         state=query.state,
@@ -26,7 +28,7 @@ def list_trials(services: ServicesOf, name: StudyName, query: TrialFilterOf) -> 
         limit=query.limit,
         page_token=query.page_token,
     )
-    return JsonResponse({"trials": plain(views), "next_page_token": next_page_token})
+    return TextResponse(page("trials", texts, next_page_token))
 
 
 @router.get(

@@ -29,6 +29,9 @@ OWNERS = {
 class Book:
     """Knows three tokens."""
 
+    def known(self, token: str) -> Identity | None:
+        return None
+
     def identify(self, token: str) -> Identity:
         if token not in OWNERS:
             raise Unauthorized("nobody's")
