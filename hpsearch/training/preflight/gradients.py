@@ -1,10 +1,12 @@
 """Whether each family's hand-written gradients are the slopes of its loss, in float64."""
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hpsearch.datasets.splits import Splits
@@ -97,6 +99,8 @@ def _worst_slope(
     for name in trained:
         if initial[name].ndim == 1:
             initial[name] = initial[name] + _BIAS * rng.standard_normal(initial[name].shape)
+        else:
+            initial[name] = _tamed(initial[name])
     shapes = {name: tuple(array.shape) for name, array in initial.items()}
     device = torch.device("cpu")
     weights = Stack(shapes, 1, dtype=torch.float64, device=device, blocks=model.blocks())
@@ -117,6 +121,17 @@ def _worst_slope(
         for name, weight, gradient in zip(trained, weights.tensors, found, strict=False)
     ]
     return max(slopes, key=lambda slope: np.nan_to_num(slope.error, nan=np.inf))
+
+
+def _tamed(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return first weights no larger than signals need to pass without growing.
+
+    A recurrent network of large weights is chaos: no slope is that of its loss over any step a
+    computer can take, and the backward pass is not to blame.
+    """
+    deviation = float(weight.std())
+    most = math.sqrt(1 / weight.shape[1])
+    return weight * (most / deviation) if deviation > most else weight
 
 
 def _error(

@@ -16,7 +16,7 @@ from hpsearch.training.losses import loss_of
 from hpsearch.training.packing import model_of, optimizer_of
 from hpsearch.training.preflight.clock import Clock
 from hpsearch.training.preflight.few import few_examples
-from hpsearch.training.preflight.points import Point
+from hpsearch.training.preflight.points import Point, field_of
 from hpsearch.training.resident import Resident
 from hpsearch.training.seeds import initial_generator
 
@@ -164,11 +164,14 @@ def check_penalty(starts: Starts) -> Finding | None:
         message = f"l1 and l2 add {typical:.2g} times the loss of guessing to the loss"
         return Finding("penalty", Severity.OK, message, typical, expected)
     heaviest = max(heavy, key=lambda start: start.penalty)
-    names = [name for name in ("l1", "l2") if getattr(optimizer_of(heaviest.point.config), name)]
+    optimizer = optimizer_of(heaviest.point.config)
+    names = [name for name in ("l1", "l2") if getattr(optimizer, name)]
+    searched = {field_of(name) for name in heaviest.point.params}
+    end = "the upper end of " if searched.issuperset(names) else ""
     message = (
         f"l1 and l2 outweigh the data: they add {typical:,.3g} times the loss of guessing "
         f"({len(heavy)} of {_points(penalised)} looked at), so training shrinks the weights "
-        f"before it fits anything: lower the upper end of {_and_optimizer(names)}, "
+        f"before it fits anything: lower {end}{_and_optimizer(names)}, "
         f"or start with smaller weights (model.init)"
     )
     return Finding("penalty", Severity.WARNING, message, typical, expected)
@@ -239,8 +242,8 @@ def _observer(layers: list[Layer]) -> Callable[[nn.Module, object, object], None
         flat = h.reshape(-1, h.shape[-1]).double()  # every step of a sequence is an example
         deviation = flat.std(0, correction=0)
         is_flat = _SQUASHING.get(type(module))
-        if isinstance(module, nn.RNN):
-            is_flat = _SQUASHING[nn.Tanh] if module.nonlinearity == "tanh" else None
+        if isinstance(module, nn.RNNBase):  # tanh is what GRU and LSTM put out
+            is_flat = None if module.mode == "RNN_RELU" else _SQUASHING[nn.Tanh]
         kind = type(module).__name__.lower().replace("leakyrelu", "leaky_relu")
         layers.append(
             Layer(

@@ -35,6 +35,7 @@ SHARE_OF_TIME = 0.6  # of what is left of the preflight's
 BY_HEART = 0.95  # accuracy on the examples trained on
 LOW_ERROR = 0.1  # of the targets' variance
 HARDLY = 0.1  # of the first loss: a learning rate that is far too small makes it fall less
+WILD = 3.0  # times the first weights of he: beyond, they are what makes a network diverge
 _EASY_WIDTH, _EASY_DEPTH, _EASY_BATCH = 256, 2, 32
 
 # what makes learning by heart hard is set to its low end
@@ -70,8 +71,16 @@ def check_overfit(
     reached = f"an accuracy of {fit.best:.1%}" if is_classes else f"a loss of {fit.best:.2g}"
     measured = fit.best if math.isfinite(fit.best) else None
     if fit.is_reached:
-        message = f"{n_examples} examples can be learnt by heart, in {fit.epochs} epochs"
+        epochs = f"{fit.epochs} epoch{'' if fit.epochs == 1 else 's'}"
+        message = f"{n_examples} examples can be learnt by heart, in {epochs}"
         return Finding("overfit", Severity.OK, message, measured, expected)
+    if measured is None and fit.is_done:
+        message = f"no point tried got through its first epoch on {n_examples} examples"
+        message = f"{message}: {fit.advice()}"
+        return Finding("overfit", Severity.WARNING, message, None, expected)
+    if measured is None:
+        message = f"undecided: no epoch on {n_examples} examples was over when the time was up"
+        return Finding("overfit", Severity.SKIPPED, message, None, expected)
     if not fit.is_done:
         message = (
             f"undecided: {reached} on {n_examples} examples when the time was up, after "
@@ -143,7 +152,7 @@ class _Fit:
     def advice(self) -> str:
         """Return what to change, judged by the corner that came furthest."""
         if self._n_failed == len(self._corners):
-            return "every one of them diverged: lower optimizer.learning_rate"
+            return f"every one of them diverged: {self._calmer()}"
         # first weights and networks differ: what counts is how far each one came from there
         falls = {index: (first - last) / first for index, (first, last) in self._losses.items()}
         best = max(falls, key=falls.__getitem__)
@@ -167,6 +176,24 @@ class _Fit:
                 f"{rates[best]:.3g}, the largest tried), or allow wider networks"
             )
         return "allow wider or deeper networks, or check that the labels belong to the inputs"
+
+    def _calmer(self) -> str:
+        """Return what to change where every corner diverged."""
+        optimizers = [optimizer_of(corner.config) for corner in self._corners]
+        if all(one.l2 * one.learning_rate > 1 for one in optimizers):
+            return (
+                "each step overshoots, because optimizer.l2 times learning_rate is above 1 "
+                f"(at least {min(one.l2 * one.learning_rate for one in optimizers):.3g}): "
+                "lower optimizer.l2"
+            )
+        scales = [_excess_of_scale(model_of(corner.config), self._few) for corner in self._corners]
+        if min(scales) > WILD:
+            return (
+                f"the first weights are {min(scales):.3g} times as large as he draws them: lower "
+                "model.init_scale, or use model.init: he; then, if need be, "
+                "optimizer.learning_rate"
+            )
+        return "lower optimizer.learning_rate"
 
     def _note(self, index: int, epoch: int, metrics: Mapping[str, float]) -> None:
         first, _ = self._losses.get(index, (metrics["val_loss"], 0.0))
@@ -205,6 +232,17 @@ def _with_quick_models(corners: Sequence[Point], few: Splits) -> list[Point]:
         )
         for index, corner in enumerate(corners)
     ]
+
+
+def _excess_of_scale(model: Model, few: Splits) -> float:
+    """Return how many times as large as he's the first weights are; 1 of other rules."""
+    init = getattr(model, "init", None)
+    if init not in {"normal", "uniform"}:
+        return 1.0
+    shapes = model.shapes(few.n_inputs, few.n_outputs).values()
+    n_inputs = max(shape[1] for shape in shapes if len(shape) == 2)
+    scale = float(getattr(model, "init_scale", 0.0))
+    return scale / math.sqrt((2 if init == "normal" else 6) / n_inputs)
 
 
 def _easy(index: int) -> Callable[[str, Domain], float]:

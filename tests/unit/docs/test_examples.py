@@ -9,6 +9,7 @@ import typer.main
 from hpsearch.catalog import installed_catalog
 from hpsearch.cli.main import app
 from hpsearch.spec.definition import Definition, parse_definition
+from hpsearch.spec.sections import DatasetInfo, Task
 from hpsearch.spec.yaml import load_yaml
 
 ROOT = Path(__file__).parents[3]
@@ -18,9 +19,20 @@ BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 COMMAND = re.compile(r"(?:^|[`/ ])hpsearch ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
 
 
+HOUSING = DatasetInfo(  # what examples/housing.yaml tells its user to upload
+    name="housing",
+    task=Task.REGRESSION,
+    input_shape=(8,),
+    n_outputs=1,
+    has_test_split=False,
+    description="an upload",
+    n_examples=20_640,
+)
+
+
 def parsed(text: str) -> Definition:
     raw, lines = load_yaml(text)
-    return parse_definition(raw, installed_catalog(), lines)
+    return parse_definition(raw, installed_catalog().with_datasets([HOUSING]), lines)
 
 
 def blocks(page: Path, language: str) -> list[str]:

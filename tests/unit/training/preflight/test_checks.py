@@ -4,6 +4,7 @@ import pytest
 
 from hpsearch.spec.findings import Severity
 from hpsearch.spec.sections import Limits
+from hpsearch.training.preflight import clock, overfit
 from hpsearch.training.preflight.checks import preflight
 from hpsearch.training.preflight.clock import Clock, InterruptedPreflightError, limit_of
 from tests.lanes import class_splits, line_splits
@@ -15,12 +16,21 @@ CHECKS = {
 }  # fmt: skip
 
 
+@pytest.fixture
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a busy machine the time it needs."""
+    monkeypatch.setattr(clock, "SHORTEST_S", 30.0)
+    monkeypatch.setattr(overfit, "LONGEST_S", 20.0)
+
+
+@pytest.mark.usefixtures("_unhurried")
 def test_a_sound_study_is_told_nothing() -> None:
     found = by_check(definition(), images())
     assert set(found) == CHECKS
     assert {finding.severity for finding in found.values()} == {Severity.OK}
 
 
+@pytest.mark.usefixtures("_unhurried")
 def test_a_regression_is_checked_the_same_way() -> None:
     found = by_check(definition(), line_splits())
     assert set(found) == CHECKS - {"classes"} | {"targets"}

@@ -42,6 +42,20 @@ def test_saturated_first_weights_do_not_trouble_the_comparison() -> None:
     assert check(images(normalize="none"), model=model).severity is Severity.OK
 
 
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_a_chaotic_recurrent_network_is_not_taken_for_a_wrong_family(activation: str) -> None:
+    model = {
+        "family": "recurrent",
+        "cell": "vanilla",
+        "activation": activation,
+        "hidden_units": 64,
+        "init": "normal",
+        "init_scale": 3.0,
+    }
+    finding = check(images(), model=model)
+    assert finding.severity is Severity.OK, finding.message
+
+
 def test_a_wrong_derivative_is_found_and_names_family_and_parameter(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

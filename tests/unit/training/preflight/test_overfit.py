@@ -16,6 +16,7 @@ SLOW = {"name": "sgd", "learning_rate": {"low": 1e-8, "high": 1e-6, "log": True}
 @pytest.fixture(autouse=True)
 def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overfit, "MAX_STEPS", 150)
+    monkeypatch.setattr(overfit, "LONGEST_S", 60.0)  # the steps end it, however busy the machine
 
 
 def check(splits: Splits, limit_s: float = 60.0, **changes: Any) -> Finding:
@@ -45,6 +46,21 @@ def test_learning_rates_that_are_too_large_are_told_to_fall() -> None:
     finding = check(line_splits(), optimizer=optimizer)
     assert finding.severity is Severity.WARNING
     assert "lower optimizer.learning_rate" in finding.message
+
+
+def test_first_weights_that_make_every_network_diverge_are_named() -> None:
+    model = {"family": "mlp", "hidden_units": [64] * 6, "init": "normal", "init_scale": 10.0}
+    finding = check(images(), model=model, optimizer={"name": "sgd", "learning_rate": 0.1})
+    assert finding.severity is Severity.WARNING
+    assert finding.measured is None
+    assert "no point tried got through its first epoch" in finding.message
+    assert "lower model.init_scale" in finding.message
+
+
+def test_a_penalty_that_makes_every_step_overshoot_is_named() -> None:
+    finding = check(images(), optimizer={"name": "sgd", "learning_rate": 0.01, "l2": 1000})
+    assert finding.severity is Severity.WARNING
+    assert "lower optimizer.l2" in finding.message
 
 
 def test_a_penalty_that_forbids_learning_is_named() -> None:
