@@ -27,6 +27,7 @@ from hpsearch.studies.next_study import next_study
 from hpsearch.training.engine import Engine
 from hpsearch.training.lanes import Goal
 from hpsearch.training.planner import Planner
+from hpsearch.training.warm import Warm
 
 log = get_logger(__name__)
 
@@ -72,6 +73,7 @@ class TurnRunner:
         self._checkpoint_s = checkpoint_s
         self._states = StateCache()
         self._planner = Planner(capacity_dir)
+        self._warm = Warm()
         self._splits: OrderedDict[tuple[DatasetSection, str | None], Splits] = OrderedDict()
         self._last_touch = -math.inf
 
@@ -144,6 +146,7 @@ class TurnRunner:
             precision=definition.execution.precision,
             lanes=definition.execution.lanes,
             planner=self._planner,
+            warm=self._warm,
         )
         try:
             with session.keeping_leases():

@@ -15,8 +15,8 @@ from hpsearch.training.lanes import Boundary, Goal, HandedBack, LaneSpec, Reply
 from hpsearch.training.losses import loss_of
 from hpsearch.training.pack import Pack
 from hpsearch.training.planner import Planner
-from hpsearch.training.resident import Resident
 from hpsearch.training.run import Run, Setup
+from hpsearch.training.warm import Warm
 
 Precision = Literal["exact", "fast"]
 
@@ -36,6 +36,7 @@ class Engine:
         precision: ``exact`` (float32) or ``fast`` (bfloat16 or tf32 products, float32 state).
         lanes: Most lanes at once, or ``auto``.
         planner: Remembers how many lanes pay; kept by the caller from engine to engine.
+        warm: Holds what stays on the device; kept by the caller likewise.
         dtype: Of weights and inputs; anything but float32 is for tests.
     """
 
@@ -50,9 +51,10 @@ class Engine:
         lanes: Lanes = "auto",
         *,
         planner: Planner | None = None,
+        warm: Warm | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        where = torch.device(device)
+        where, warm = torch.device(device), warm or Warm()
         self._precision = precision
         self._setup = Setup(
             goal=goal,
@@ -60,9 +62,11 @@ class Engine:
             early_stopping=early_stopping,
             lanes=lanes,
             is_exact=precision == "exact" and where.type == "cpu",
-            resident=Resident(splits, device=where, dtype=dtype),
+            resident=warm.resident(splits, device=where, dtype=dtype),
             loss=loss_of(splits),
             planner=planner or Planner(),
+            precision=precision,
+            warm=warm,
         )
 
     def run(
@@ -96,8 +100,8 @@ def matmul_precision(precision: Precision, device: torch.device) -> Iterator[Non
             yield
         return
     before = torch.get_float32_matmul_precision()
-    if precision == "fast":
-        torch.set_float32_matmul_precision("high")
+    # exact, too: somebody else in this process may have set it, and a graph keeps what it saw
+    torch.set_float32_matmul_precision("high" if precision == "fast" else "highest")
     try:
         yield
     finally:

@@ -12,7 +12,9 @@ from hpsearch.layers.network import Network
 from hpsearch.training.losses import Loss
 from hpsearch.training.resident import Resident, ResidentPart
 
-_BATCH: Final = {"cpu": 512, "cuda": 8192}  # fixed: a lane's sums must not depend on the others
+_CPU_BATCH: Final = 512  # fixed: a lane's sums must not depend on the others
+_GPU_COLUMNS: Final = 2**19  # examples times lanes at once: a thousand lanes have to fit, too
+_GPU_BATCH: Final = 8192
 _POLL_S = 0.2  # half of what the engine promises its caller
 
 
@@ -40,7 +42,7 @@ def evaluate(
     sums = torch.zeros(
         (parameters[0].shape[0], loss.n_sums), dtype=torch.float64, device=resident.device
     )
-    looked, size = time.monotonic(), _BATCH[resident.device.type]
+    looked, size = time.monotonic(), _batch(resident.device.type, len(sums))
     for begin in range(0, len(part), size):
         z = network.forward(parameters, resident.scaled(part.x[begin : begin + size]))
         if watch is not None:
@@ -50,3 +52,10 @@ def evaluate(
             poll()
             looked = time.monotonic()
     return sums.cpu().numpy()
+
+
+def _batch(device: str, n_lanes: int) -> int:
+    """Return how many examples to look at in one go."""
+    if device == "cpu":
+        return _CPU_BATCH
+    return max(1, min(_GPU_BATCH, _GPU_COLUMNS // n_lanes))

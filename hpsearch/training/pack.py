@@ -275,6 +275,11 @@ class Pack:
             make_step=partial(self._step, make_update=FromTable),
         )
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether steps are recorded here, which makes an empty pack worth keeping."""
+        return self._recorder is not None
+
     def forget_programs(self) -> None:
         """Let go of recorded steps and their memory: they are made again when needed."""
         self._programs = self._program = None

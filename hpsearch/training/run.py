@@ -3,14 +3,16 @@
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
 
 from hpsearch.errors import BrokenInvariant
+from hpsearch.layers.stack import Shapes
 from hpsearch.logs import get_logger
+from hpsearch.spec.config import TrialConfig
 from hpsearch.spec.sections import EarlyStopping
 from hpsearch.spec.states import FailureKind
 from hpsearch.training.capacity import Lanes, is_out_of_memory, most_lanes, pack_lanes
@@ -34,6 +36,7 @@ from hpsearch.training.planner import Planner, plan_key
 from hpsearch.training.resident import Resident
 from hpsearch.training.tracker import Tracker
 from hpsearch.training.update import epoch_rate
+from hpsearch.training.warm import Warm
 
 _BOUNDARY_S = 0.2  # epochs shorter than this are reported together
 
@@ -54,6 +57,8 @@ class Setup:
     resident: Resident
     loss: Loss
     planner: Planner
+    precision: str = "exact"
+    warm: Warm = field(default_factory=Warm)
 
     @property
     def device(self) -> torch.device:
@@ -222,6 +227,7 @@ class Run:
             self._leave(pack, lane)
         # what the failed step holds is free before anything new is asked for
         traceback.clear_frames(error.__traceback__)
+        self._setup.warm.clear()
         if self._setup.device.type == "cuda":
             torch.cuda.empty_cache()
         if len(lanes) == 1:  # the other packs may be what it has no room for
@@ -344,7 +350,10 @@ class Run:
             if self._lack_of_memory(partial(pack.add, lane, state)) is None:
                 return
             self._limits[pack] = len(pack.lanes)  # it is full, if not by number
-        lack = self._lack_of_memory(lambda: self._begin_pack(lane, state, limit))
+        begin = partial(self._begin_pack, lane, state, limit)
+        lack = self._lack_of_memory(begin)
+        if lack is not None and self._setup.warm.clear():
+            lack = self._lack_of_memory(begin)
         if lack is None:
             return
         if self._packs:
@@ -355,11 +364,24 @@ class Run:
 
     def _begin_pack(self, lane: Lane, state: LaneState | None, limit: int | None) -> None:
         setup = self._setup
-        pack = Pack(lane, setup.resident, setup.loss, seed=setup.seed, is_exact=setup.is_exact)
+        pack = setup.warm.take(self._kind(lane.spec.config, lane.shapes)) or Pack(
+            lane, setup.resident, setup.loss, seed=setup.seed, is_exact=setup.is_exact
+        )
         pack.add(lane, state)
         most = self._most(lane)
         self._limits[pack] = most if limit is None else min(most, limit)
         self._packs.append(pack)
+
+    def _kind(self, config: TrialConfig, shapes: Shapes) -> Hashable:
+        """Return what packs have in common that can take each other's place."""
+        setup = self._setup
+        return (
+            setup.resident,
+            setup.seed,
+            setup.precision,
+            signature(config, len(setup.resident.train)),
+            tuple(shapes.items()),
+        )
 
     @staticmethod
     def _lack_of_memory(work: Callable[[], None]) -> str | None:
@@ -408,11 +430,12 @@ class Run:
         )
 
     def _leave(self, pack: Pack, lane: Lane) -> None:
+        kind = self._kind(lane.spec.config, pack.shapes)
         pack.remove(lane)
         if not pack.lanes:
             self._packs.remove(pack)
             del self._limits[pack]
-            pack.release()  # somebody may still know the pack; its memory is needed
+            self._setup.warm.keep(kind, pack)  # or let it give its memory back
 
     def _pack_of(self, lane: Lane) -> Pack:
         return next(pack for pack in self._packs if lane in pack.lanes)

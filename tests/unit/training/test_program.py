@@ -24,6 +24,7 @@ from hpsearch.training import update as update_module
 from hpsearch.training.engine import Engine
 from hpsearch.training.graphs import Recorder
 from hpsearch.training.lanes import LaneOutcome
+from hpsearch.training.warm import Warm
 from tests.lanes import LOWEST_LOSS, Caller, class_splits, line_splits, play, trial
 
 CLASSES = class_splits()
@@ -280,6 +281,38 @@ def test_a_refill_and_another_epoch_record_nothing_anew(
     assert recording.n_warmed == 3
 
 
+def test_the_next_run_of_a_trainer_records_nothing_anew(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs = [trial(epochs=3) for _ in range(3)]
+    usual = play(Engine(CLASSES, LOWEST_LOSS, 3, lanes=3), configs)
+    monkeypatch.setattr(pack_module, "recorder_of", lambda _: recording)
+    warm = Warm()
+    for _ in range(2):
+        recorded = play(Engine(CLASSES, LOWEST_LOSS, 3, lanes=3, warm=warm), configs)
+        assert_same(usual, recorded)
+    assert recording.n_recorded == recording.n_warmed == 3
+    play(Engine(CLASSES, LOWEST_LOSS, 3, lanes=3, precision="fast", warm=warm), configs)
+    assert recording.n_recorded == 6  # other products
+
+
+def test_empty_packs_are_kept_within_bounds_and_only_where_they_are_worth_it(
+    monkeypatch: pytest.MonkeyPatch, recording: Recording
+) -> None:
+    engine, warm = Engine(CLASSES, LOWEST_LOSS, 3), Warm()
+    plain = engine.pack(trial(), 1)
+    warm.keep("plain", plain)
+    assert warm.take("plain") is None
+    monkeypatch.setattr(pack_module, "recorder_of", lambda _: recording)
+    for number in range(6):
+        warm.keep(number, engine.pack(trial(), 1))
+    assert [warm.take(number) is not None for number in range(6)] == [False] * 2 + [True] * 4
+    assert not warm.clear()
+    first = warm.resident(CLASSES, device=torch.device("cpu"), dtype=torch.float32)
+    assert warm.resident(CLASSES, device=torch.device("cpu"), dtype=torch.float32) is first
+    assert warm.resident(LINE, device=torch.device("cpu"), dtype=torch.float32) is not first
+
+
 def test_programs_that_are_not_used_are_let_go(
     recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,7 +330,8 @@ def test_programs_that_are_not_used_are_let_go(
 def test_a_lane_that_diverges_changes_no_bit_of_its_neighbours(
     recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wild = trial(model=Mlp(hidden_units=(16,), init="normal", init_scale=1e38), epochs=3)
+    model = Mlp(hidden_units=(16,)).model_copy(update={"init": "normal", "init_scale": 1e38})
+    wild = trial(model=model, epochs=3)
     tame = [trial(optimizer=Sgd(learning_rate=r, momentum=0.9), epochs=3) for r in (0.1, 0.01)]
     _, recorded = both([*tame, wild], recording, monkeypatch)
     assert recorded.ends[2].outcome is LaneOutcome.FAILED
