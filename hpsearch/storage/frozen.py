@@ -50,6 +50,11 @@ def read_trials(tx: Transaction, ids: Sequence[int]) -> list[FrozenTrial]:
     ]
 
 
+def read_points(tx: Transaction, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Return the parameters of trials by id; trials without any are left out."""
+    return dict(_read_params(tx, ids)[0])
+
+
 def _read_params(
     tx: Transaction, ids: Sequence[int]
 ) -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, BaseDistribution]]]:

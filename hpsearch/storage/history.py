@@ -1,11 +1,14 @@
 """A study's trials as Optuna sees them, kept up to date by reading only what changed."""
 
+from functools import cached_property
+
 from optuna.trial import FrozenTrial
 from sqlalchemy import select
 
 from hpsearch.storage.database import Transaction
 from hpsearch.storage.frozen import read_trials
 from hpsearch.storage.outline import Outline
+from hpsearch.storage.points import Points
 from hpsearch.storage.tables import trials
 
 
@@ -53,6 +56,11 @@ class History:
         if self._outline is None:
             self._outline = Outline(self.study_id, n_objectives)
         return self._outline
+
+    @cached_property
+    def points(self) -> Points:
+        """The points of the same trials, refreshed apart."""
+        return Points(self.study_id)
 
     def forget(self) -> None:
         """Drop everything: the next refresh reads all trials (after a transaction failed)."""

@@ -26,6 +26,7 @@ from hpsearch.storage import attempts, studies, tallies, trials
 from hpsearch.storage.attempts import AttemptRecord
 from hpsearch.storage.database import Database, Transaction
 from hpsearch.storage.history import History
+from hpsearch.storage.points import Points
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialRecord
 from hpsearch.studies.compiled import compiled
@@ -155,7 +156,11 @@ def _draw(
         if not left:
             break
         points = sample(database, definition, left, history, n_refused)
-        seen = history if may_redraw and n_refused < MAX_REDRAWS else None
+        seen = None
+        if may_redraw and n_refused < MAX_REDRAWS:
+            seen = history.points
+            with database.read() as tx:
+                seen.refresh(tx)  # here, so that little is left to read under the lock
         accepted, refused = record_params(database, study, definition, left, points, seen)
         drawn |= {number: points[number] for number in accepted}
         left = [trial for trial in left if trial.number in refused]
@@ -298,7 +303,7 @@ def record_params(
     definition: Definition,
     reserved: Sequence[Reservation],
     points: Mapping[int, SampledPoint],
-    seen: History | None = None,
+    seen: Points | None = None,
 ) -> tuple[set[int], set[int]]:
     """Write sampled points: the claim's second transaction.
 
@@ -354,19 +359,18 @@ def record_params(
 
 def _duplicates(
     tx: Transaction,
-    history: History,
+    seen: Points,
     reserved: Sequence[Reservation],
     points: Mapping[int, SampledPoint],
 ) -> set[int]:
     """Return the numbers of drawn points that another trial has, under the study's lock."""
-    history.refresh(tx)
-    known = {frozenset(trial.params.items()) for trial in history.trials if trial.params}
-    refused = set()
+    seen.refresh(tx)
+    refused, mine = set(), list[Mapping[str, ParameterValue]]()
     for trial in reserved:
-        point = frozenset(points[trial.number].params.items())
-        if point in known and trial.fixed is None:
+        point = points[trial.number].params
+        if trial.fixed is None and (point in seen or point in mine):
             refused.add(trial.number)
-        known.add(point)
+        mine.append(point)
     return refused
 
 
