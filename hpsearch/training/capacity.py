@@ -39,6 +39,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def free_bytes(device: torch.device) -> float:
     """Return the memory of the device that nobody uses now."""
     if device.type == "cuda":
+        torch.cuda.empty_cache()  # what torch only keeps at hand; not what graphs need
         return float(torch.cuda.mem_get_info(device)[0])
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()

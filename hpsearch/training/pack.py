@@ -122,6 +122,18 @@ class Pack:
         for name, stack in self._snapshot.items():
             stack.copy_row(self._live(name), row)
 
+    def spread(self, lanes: Sequence[Lane]) -> None:
+        """Take in lanes with the first one's weights: to measure, they need none of their own."""
+        row, first = len(self.lanes), self.lanes[0]
+        self._make_room(row + len(lanes))
+        for lane in lanes:
+            for stack in (self._weights, *self._buffers.values()):
+                stack.move(0, row)
+            rates = model_of(first.spec.config).dropout_rates()
+            self._network.fit(row, first.shapes, rates)
+            self.lanes.append(lane)
+            row += 1
+
     def remove(self, lane: Lane) -> None:
         """Let a lane go; the last one moves into its row."""
         row, last = self.lanes.index(lane), len(self.lanes) - 1

@@ -30,10 +30,12 @@ from hpsearch.training.packing import optimizer_of
 MOST_S = 1.0  # that trying out may take
 MOST_SHARE = 0.02  # of the work it is for
 MEMORY_SHARE = 0.5  # of what is free, for one pack
-_CANDIDATES = {"cpu": (1, 2, 4, 8, 16), "cuda": (1, 4, 16, 64, 128, 256, 512)}
+_CANDIDATES = {"cpu": (1, 2, 4, 8, 16), "cuda": (1, 4, 16, 64, 128, 256, 512, 1024)}
 _ROUNDS = 3  # candidates take turns, so that a busy moment hits all of them
 _LEAST_STEPS = 200  # of one lane: less says nothing certain about 1, 2 and 4 lanes
 _WORTH = 1.03  # a larger pack has to be so much faster than a smaller one
+_RECORDED_AFTER = 10  # steps, by when those of every kind but the rarest have been recorded
+_TIMED_STEPS = 16  # before the first of the rarest kind
 
 log = get_logger(__name__)
 
@@ -96,7 +98,11 @@ class Planner:
         n_left = max(lane.spec.config.training.epochs - lane.epoch for lane in pack.lanes)
         step_s = self._step_s[key]
         work_s = n_left * step_s * pack.n_steps * len(pack.lanes)
-        plan = _measured(pack, step_s, self._budget_s(key, work_s), poll)
+        budget_s = self._budget_s(key, work_s)
+        if pack.is_recorded:
+            plan = _climbed(pack, budget_s, poll)
+        else:
+            plan = _measured(pack, step_s, budget_s, poll)
         seconds = round(time.monotonic() - started, 3)
         log.info("capacity_measured", lanes=plan.lanes, rates=plan.rates, seconds=seconds)
         self._plans[key] = plan
@@ -177,9 +183,7 @@ def lane_bytes(lane: Lane, itemsize: int) -> int:
 
 def _measured(pack: Pack, step_s: float, budget_s: float, poll: Callable[[], None]) -> Plan:
     deadline = time.monotonic() + budget_s
-    first = pack.lanes[0]
-    room = MEMORY_SHARE * free_bytes(pack.device) / max(1, lane_bytes(first, pack.itemsize))
-    counts = [n for n in _CANDIDATES[pack.device.type] if n <= max(1.0, room)]
+    first, counts = pack.lanes[0], _counts(pack)
     trial = pack.empty_copy()
     seen: list[int] = []
     for n in counts:
@@ -206,15 +210,58 @@ def _measured(pack: Pack, step_s: float, budget_s: float, poll: Callable[[], Non
     return Plan(best_of(rates), rates)
 
 
+def _climbed(pack: Pack, budget_s: float, poll: Callable[[], None]) -> Plan:
+    """Try out more and more lanes, recorded, as long as that pays.
+
+    A GPU that is not busy takes as long for one lane as for many: what a number of lanes costs
+    says nothing about a larger one, and where more do not pay, still more do not either.
+    """
+    deadline = time.monotonic() + budget_s
+    first, trial = pack.lanes[0], pack.empty_copy()
+    rates: dict[int, float] = {}
+    try:
+        for n in _counts(pack):
+            if rates and time.monotonic() > deadline:
+                break
+            poll()
+            _fill(trial, first, 1)
+            trial.spread(_copies(first, range(len(trial.lanes), n)))
+            trial.try_out(n, _RECORDED_AFTER)
+            seconds = min(trial.try_out(n, _TIMED_STEPS) for _ in range(_ROUNDS))
+            rates[n] = round(n * _TIMED_STEPS / seconds, 1)
+            if best_of(rates) != n:
+                break
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error) or not rates:
+            raise
+    trial.release()
+    return Plan(best_of(rates), rates)
+
+
+def _counts(pack: Pack) -> list[int]:
+    """Return the numbers of lanes there is memory for."""
+    a_lane = max(1, lane_bytes(pack.lanes[0], pack.itemsize))
+    room = MEMORY_SHARE * free_bytes(pack.device) / a_lane
+    return [n for n in _CANDIDATES[pack.device.type] if n <= max(1.0, room)]
+
+
 def _n_steps(counts: Sequence[int], step_s: float, budget_s: float) -> int:
     """Return how many steps of each count fit the budget."""
     return int(budget_s / (_ROUNDS * step_s * sum(counts)))
 
 
 def _fill(trial: Pack, like: Lane, n_lanes: int) -> None:
-    while len(trial.lanes) < n_lanes:
-        spec = replace(like.spec, number=len(trial.lanes), resume=None)
-        trial.add(Lane(spec, like.shapes, like.n_parameters, like.tracker), None)
+    for lane in _copies(like, range(len(trial.lanes), n_lanes)):
+        trial.add(lane, None)
+
+
+def _copies(like: Lane, numbers: range) -> list[Lane]:
+    return [
+        Lane(
+            replace(like.spec, number=n, resume=None), like.shapes, like.n_parameters, like.tracker
+        )
+        for n in numbers
+    ]
 
 
 @cache

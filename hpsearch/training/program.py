@@ -183,6 +183,7 @@ class Program:
         for row, order in enumerate(found):
             to_device(order, self._orders[row])
         to_device(np.asarray(which), self._which)
+        self._go_to(0)
 
     def take(self, steps: range) -> None:
         """Take steps of the epoch, numbered from 0."""
@@ -199,6 +200,7 @@ class Program:
             self._window = range(number, min(number + WINDOW, parts.n_steps))
             self._update.prepare(self._window)
             to_device(parts.keys(self._window, self._lanes), self._keys[: len(self._window)])
+        self._next = number
         self._clock[0].fill_(number - self._window.start)
         self._clock[1].fill_(number * parts.batch)
 

@@ -413,6 +413,7 @@ class Run:
         planner, key = self._setup.planner, self._key(pack.lanes[0])
         if planner.known(key) is not None or not planner.is_due(key, pack, epoch_s):
             return
+        self._setup.warm.clear()
         most = planner.measure(key, pack, self._poll)
         self._limits[pack] = most
         for lane in pack.lanes[most:][::-1]:

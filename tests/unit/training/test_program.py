@@ -19,11 +19,14 @@ from hpsearch.optimizers.schedules import Cosine
 from hpsearch.optimizers.sgd import Sgd
 from hpsearch.spec.config import TrialConfig
 from hpsearch.training import pack as pack_module
+from hpsearch.training import planner as planner_module
 from hpsearch.training import program as program_module
 from hpsearch.training import update as update_module
 from hpsearch.training.engine import Engine
 from hpsearch.training.graphs import Recorder
 from hpsearch.training.lanes import LaneOutcome
+from hpsearch.training.pack import Pack
+from hpsearch.training.planner import Planner
 from hpsearch.training.warm import Warm
 from tests.lanes import LOWEST_LOSS, Caller, class_splits, line_splits, play, trial
 
@@ -195,7 +198,7 @@ def various(data_order: str = "shared", *, batch_norm: bool = True) -> list[Tria
             data_order=data_order,
             label_smoothing=0.1 * (number % 2),
         )
-        for number in range(7)
+        for number in range(5)
     ]
 
 
@@ -204,7 +207,7 @@ def test_recorded_steps_are_the_usual_ones_to_the_last_bit(
     data_order: str, recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual, recorded = both(various(data_order), recording, monkeypatch)
-    assert len(usual.ends) == 7
+    assert len(usual.ends) == 5
     assert_same(usual, recorded)
     assert recording.n_replayed > 4 * recording.n_warmed > 0
 
@@ -385,3 +388,31 @@ def test_out_of_memory_while_recording_halves_the_pack_and_loses_nothing(
     recorded = play(Engine(CLASSES, LOWEST_LOSS, 3, lanes=3), configs)
     assert failing.n_recorded == 1
     assert_same(usual, recorded)
+
+
+def test_recorded_packs_are_measured_as_long_as_more_lanes_pay(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack_module, "recorder_of", lambda _: recording)
+    monkeypatch.setattr(planner_module, "_LEAST_STEPS", 0)
+    monkeypatch.setattr(planner_module, "MOST_SHARE", 1e6)
+    monkeypatch.setattr(planner_module, "MOST_S", 60.0)
+    seconds = {1: 1.0, 2: 1.1, 4: 1.2, 8: 2.5, 16: 1.0}  # eight lanes are a busy device
+    asked: list[tuple[int, int]] = []
+    whole = Pack.try_out
+
+    def try_out(pack: Pack, n_lanes: int, n_steps: int) -> float:
+        asked.append((n_lanes, len(pack.lanes)))
+        whole(pack, n_lanes, n_steps)
+        return seconds[n_lanes] * n_steps
+
+    monkeypatch.setattr(Pack, "try_out", try_out)
+    planner = Planner()
+    engine = Engine(CLASSES, LOWEST_LOSS, 3, planner=planner)
+    caller = play(engine, [trial(epochs=3) for _ in range(12)])
+    assert len(caller.ends) == 12
+    (plan,) = [plan for plan in planner._plans.values() if plan is not None]
+    assert plan.lanes == 4
+    assert set(plan.rates) == {1, 2, 4, 8}
+    assert all(n_lanes == n_rows for n_lanes, n_rows in asked)
+    assert max(one.n_live + one.n_free for one in caller.boundaries) == 4
