@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
@@ -36,6 +37,7 @@ from hpsearch.storage.tables import (
 )
 
 FIXED_PARAMS = "fixed_params"  # Optuna's name for what an enqueued trial is asked to try
+_distribution = lru_cache(4096)(json_to_distribution)  # a study has few, its trials many
 CHUNK = 500  # most ids in one IN list, well under SQLite's variable limit
 
 
@@ -396,7 +398,7 @@ def read_params(tx: Transaction, trial_ids: Iterable[int]) -> dict[int, dict[str
         )
         for trial_id, name, value, distribution in tx.execute(query):
             named = found.setdefault(trial_id, {})
-            named[name] = json_to_distribution(distribution).to_external_repr(value)
+            named[name] = _distribution(distribution).to_external_repr(value)
     return found
 
 
