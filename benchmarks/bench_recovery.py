@@ -37,7 +37,7 @@ from hpsearch.studies.preflight import record_preflight
 from hpsearch.turn import TurnRunner
 
 WITHIN_S = 120.0
-STEADY_AFTER = 0.2  # of the turns: caches fill first
+STEADY_AFTER = 0.3  # of the turns: caches fill first, the largest holds 256 definitions
 MB = 2**20
 
 

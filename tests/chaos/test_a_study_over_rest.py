@@ -77,7 +77,7 @@ def test_a_study_over_rest_survives_its_trainers(
     is_long = request.config.getoption("--kills", 0) > 0
     has_mnist = sum(path.stat().st_size for path in (mnist_folder / "mnist").iterdir()) > 2**22
     windows = LONG if is_long and has_mnist else SHORT
-    document = classic(0.2 if has_mnist and is_long else 0.02 if has_mnist else 1.0)
+    document = classic(0.1 if has_mnist and is_long else 0.02 if has_mnist else 1.0)
     alone, together = tmp_path / "alone", tmp_path / "together"
     alone.mkdir()
     together.mkdir()
