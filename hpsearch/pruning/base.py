@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from enum import StrEnum
-from typing import ClassVar
 
 from optuna.trial import FrozenTrial
 
@@ -18,6 +17,7 @@ class Needs(StrEnum):
     """What a pruner must be shown: the less, the cheaper is every report."""
 
     NOTHING = "nothing"
+    CURVE = "curve"
     CURVES = "curves"
     TRIALS = "trials"
 
@@ -27,14 +27,18 @@ class Pruner(StudyPlugin):
 
     It keeps no state: whatever it must remember it writes as system attributes of the trial,
     which are stored with the report.
-
-    Attributes:
-        needs: ``TRIALS``: ``study.optuna`` has every trial with its parameters, as Optuna's own
-            pruners expect. ``CURVES``: the trial judged, without parameters, and the indexes of
-            the study. ``NOTHING``: it is never asked.
     """
 
-    needs: ClassVar[Needs] = Needs.TRIALS
+    @property
+    def needs(self) -> Needs:
+        """What it must be shown.
+
+        ``TRIALS``: ``study.optuna`` has every trial with its parameters, as Optuna's own pruners
+        expect. ``CURVES``: the trial judged, without parameters, and indexes of what the COMPLETE
+        ones reported and of all system attributes. ``CURVE``: the same, but nothing that other
+        trials reported. ``NOTHING``: it is never asked.
+        """
+        return Needs.TRIALS
 
     @property
     def attr_prefix(self) -> str | None:

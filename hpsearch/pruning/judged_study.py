@@ -14,6 +14,8 @@ from hpsearch.storage.database import Transaction
 from hpsearch.storage.held_study import HeldStudy
 from hpsearch.storage.history import History
 
+_SEEN = (TrialState.RUNNING, TrialState.COMPLETE)
+
 
 class Index(Protocol):
     """What a pruner needs to know about all trials at once, kept up to date one by one."""
@@ -38,6 +40,7 @@ class JudgedStudy:
         max_epochs: The most epochs any trial of the study may run.
         study_id: The study, where trials are judged.
         attr_prefix: Beginning of the system attributes the pruner writes; None if there are none.
+        with_complete: The pruner compares with what the COMPLETE trials reported.
         with_trials: The pruner looks at Optuna's trials, not only at curves.
     """
 
@@ -49,6 +52,7 @@ class JudgedStudy:
         study_id: int = 0,
         *,
         attr_prefix: str | None = None,
+        with_complete: bool = False,
         with_trials: bool = False,
     ) -> None:
         self.name = name
@@ -56,6 +60,8 @@ class JudgedStudy:
         self.max_epochs = max_epochs
         self._study_id = study_id
         self._attr_prefix = attr_prefix
+        # a trial that is judged is RUNNING, here or, later, elsewhere
+        self._of_states = _SEEN if with_complete else _SEEN[:1]
         self._revision = 0
         self._curves: dict[int, Curve] = {}
         self._indexes: dict[Hashable, Index] = {}
@@ -105,7 +111,15 @@ class JudgedStudy:
         """
         if self._revision < revision:
             after, self._revision = self._revision, revision
-            self.take(changed_curves(tx, self._study_id, after, self._attr_prefix))
+            self.take(
+                changed_curves(
+                    tx,
+                    self._study_id,
+                    after,
+                    attr_prefix=self._attr_prefix,
+                    of_states=self._of_states,
+                )
+            )
         if self._history is not None:
             self._history.refresh(tx)
             self._overlay.hold(self._history.trials)

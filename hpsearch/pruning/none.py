@@ -1,6 +1,6 @@
 """Stop nothing."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from optuna.trial import FrozenTrial
 
@@ -13,8 +13,12 @@ from hpsearch.spec.views import Pruned
 class NoPruner(Pruner):
     """Every trial runs to its own end; no sibling is ever read."""
 
-    needs: ClassVar[Needs] = Needs.NOTHING
     name: Literal["none"] = "none"
+
+    @property
+    def needs(self) -> Needs:
+        """Return that nothing is looked at."""
+        return Needs.NOTHING
 
     @property
     def attr_prefix(self) -> str | None:

@@ -1,7 +1,6 @@
 """The common ground of the pruners that decide as Optuna's of the same name."""
 
 import math
-from typing import ClassVar
 
 from hpsearch.pruning.base import Needs, Pruner
 from hpsearch.spec.sections import Direction
@@ -15,7 +14,10 @@ class OptunaPruner(Pruner):
     to date, so that a report costs the same however many trials there are.
     """
 
-    needs: ClassVar[Needs] = Needs.CURVES
+    @property
+    def needs(self) -> Needs:
+        """Return that what it has itself reported is enough for most."""
+        return Needs.CURVE
 
     @property
     def attr_prefix(self) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from optuna.trial import FrozenTrial
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, WithJsonSchema
 
-from hpsearch.pruning.base import REGISTRY, Pruner
+from hpsearch.pruning.base import REGISTRY, Needs, Pruner
 from hpsearch.pruning.judged_study import JudgedStudy
 from hpsearch.pruning.optuna_pruner import OptunaPruner, best_of
 from hpsearch.spec.plugins import Refusal
@@ -103,6 +103,11 @@ class Patient(OptunaPruner):
     def written_at(self, key: str, number: int, study: JudgedStudy) -> int:
         """Return at which epoch the wrapped pruner writes a system attribute."""
         return 0 if self._wrapped is None else self._wrapped.written_at(key, number, study)
+
+    @property
+    def needs(self) -> Needs:
+        """Return what the wrapped pruner needs, at least the trial's own curve."""
+        return Needs.CURVE if self._wrapped is None else self._wrapped.needs
 
     @property
     def attr_prefix(self) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field
 
-from hpsearch.pruning.base import REGISTRY
+from hpsearch.pruning.base import REGISTRY, Needs
 from hpsearch.pruning.judged_study import JudgedStudy
 from hpsearch.pruning.optuna_pruner import OptunaPruner, best_of, is_due
 from hpsearch.spec.sections import Direction
@@ -56,6 +56,11 @@ class QuantilePruner(OptunaPruner):
     n_warmup_steps: int = Field(0, ge=0, description="first epochs in which none is pruned")
     interval_steps: int = Field(1, ge=1, description="epochs between two decisions")
     n_min_trials: int = Field(1, ge=1, description="values at an epoch needed to decide there")
+
+    @property
+    def needs(self) -> Needs:
+        """Return that it compares with the COMPLETE trials."""
+        return Needs.CURVES
 
     @property
     @abstractmethod

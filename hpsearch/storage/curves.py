@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ class Curve:
         trial_id: Optuna's id.
         number: The trial's number.
         state: Optuna's state.
-        values: The metric that is pruned by, by epoch.
+        values: The metric that is pruned by, by epoch; as far as it was asked for.
         attrs: System attributes that the pruner wrote.
     """
 
@@ -63,7 +63,12 @@ _ATTRS = select(
 
 
 def changed_curves(
-    tx: Transaction, study_id: int, after: int, attr_prefix: str | None
+    tx: Transaction,
+    study_id: int,
+    after: int,
+    *,
+    attr_prefix: str | None,
+    of_states: Container[TrialState],
 ) -> list[Curve]:
     """Return the trials stamped with a later revision.
 
@@ -72,12 +77,13 @@ def changed_curves(
         study_id: Whose.
         after: The revision.
         attr_prefix: Beginning of the system attributes wanted; None for none of them.
+        of_states: The values of trials in these states are read.
     """
     found = tx.execute(_CHANGED, {"study_id": study_id, "after": after}).all()
     if not found:
         return []
     ids = [row[0] for row in found]
-    values = _values(tx, ids)
+    values = _values(tx, [trial_id for trial_id, _, state in found if state in of_states])
     attrs = {} if attr_prefix is None else _attrs(tx, ids, attr_prefix)
     return [
         Curve(trial_id, number, state, values.get(trial_id, {}), attrs.get(trial_id, {}))

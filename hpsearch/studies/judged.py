@@ -25,6 +25,7 @@ def judged_study(definition: Definition, study_id: int = 0) -> JudgedStudy:
         definition.space.max_epochs,
         study_id,
         attr_prefix=None if pruner is None else pruner.attr_prefix,
+        with_complete=pruner is not None and pruner.needs is Needs.CURVES,
         with_trials=pruner is not None and pruner.needs is Needs.TRIALS,
     )
 
