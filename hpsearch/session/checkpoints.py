@@ -4,6 +4,8 @@ A checkpoint counts once its file is durable and the database names it, in this 
 a path of its own, so that a crash in between leaves the one before as it was.
 """
 
+import contextlib
+import shutil
 import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +16,7 @@ from hpsearch.errors import ServiceDown
 from hpsearch.faults import Window, reached
 from hpsearch.logs import get_logger
 from hpsearch.session.states import StateCache
+from hpsearch.storage import studies
 from hpsearch.storage.database import Database
 from hpsearch.studies.claim import ClaimedTrial
 from hpsearch.studies.recover import record_checkpoints, start_over
@@ -102,8 +105,11 @@ class Checkpoints:
             self._thread.submit(self._delete, number, None)
 
     def close(self) -> None:
-        """Wait for what is being written, and leave no thread behind."""
+        """Wait for what is being written, and leave no thread behind, nor files of no study."""
         self._thread.shutdown(wait=True)
+        with contextlib.suppress(ServiceDown), self._database.read() as tx:
+            if studies.find_study(tx, self._uuid) is None:  # deleted while we were writing
+                shutil.rmtree(self._root / self._uuid, ignore_errors=True)
 
     def _save_running(self, lanes: Mapping[str, tuple[ClaimedTrial, LaneState]]) -> None:
         written = {}

@@ -13,8 +13,9 @@ from hpsearch.spec.states import AttemptState, StudyState, TrialState
 from hpsearch.storage import studies, trials
 from hpsearch.storage.database import Database
 from hpsearch.studies.change import change_study
+from hpsearch.studies.control import delete_study, pause
 from hpsearch.studies.read import get_study, get_trial, list_trials, study_epochs
-from hpsearch.studies.recover import worker_lost
+from hpsearch.studies.recover import hand_back, worker_lost
 from hpsearch.studies.stop_trial import stop_trial
 from hpsearch.training.lanes import LaneSpec
 from hpsearch.turn import TurnRunner
@@ -223,6 +224,27 @@ def test_a_new_study_waits_one_turn_for_one_of_ten_thousand_trials(
     assert (first.study, second.study) == ("huge", "new")
     assert get_study(database, "new").counts.complete > 0
     assert get_study(database, "huge").counts.running == 0
+
+
+def test_a_study_deleted_while_its_lanes_are_saved_leaves_no_files(
+    database: Database,
+    make_runner: Callable[..., TurnRunner],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    uuid = stored(database, **ENDLESS).uuid
+    written = []
+
+    def too_late(*arguments: Any) -> Any:
+        written.extend((tmp_path / "artifacts" / uuid).rglob("attempt-*"))
+        delete_study(database, "study")  # the API takes the files away; these come later
+        return hand_back(*arguments)
+
+    monkeypatch.setattr("hpsearch.session.run.hand_back", too_late)
+    make_runner().run(None, once(has_epochs(database, 3), lambda: pause(database, "study")))
+
+    assert written != []
+    assert not (tmp_path / "artifacts" / uuid).exists()
 
 
 def test_a_trial_told_to_stop_is_complete_with_its_best_epoch(
