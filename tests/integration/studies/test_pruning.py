@@ -1,18 +1,28 @@
 """Pruning inside reports: what is recorded, what is remembered, what a rewind forgets."""
 
 from dataclasses import astuple
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from optuna.pruners import SuccessiveHalvingPruner
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
 from sqlalchemy import select
 
+from hpsearch.faults import Window
+from hpsearch.pruning.base import REGISTRY, Pruner
+from hpsearch.pruning.judged_study import JudgedStudy
 from hpsearch.spec.states import TrialState
+from hpsearch.spec.views import Pruned
 from hpsearch.storage import tables
 from hpsearch.storage.database import Database
+from hpsearch.storage.studies import get_study as get_study_record
 from hpsearch.studies.claim import ClaimedTrial
+from hpsearch.studies.compiled import compiled
+from hpsearch.studies.judged import judged_study
 from hpsearch.studies.read import get_trial
 from hpsearch.studies.recover import HandBack, hand_back, worker_lost
-from hpsearch.studies.report import Decision, Verdict
+from hpsearch.studies.report import Decision, TrialReport, Verdict, report
 from tests.studies import Hand, ended, epochs_of, stored
 
 HALVING = {"name": "successive_halving", "reduction_factor": 2}
@@ -172,3 +182,74 @@ def test_several_objectives_are_pruned_by_the_first_metric(database: Database) -
     assert hand.epoch(trial, 1, 0.7).verdict is Verdict.CONTINUE
     decision = hand.epoch(hand.claim(1)[0], 1, 0.5)
     assert told(decision) == ("median", 1, pytest.approx(0.5), pytest.approx(0.4))
+
+
+class ByOptuna(Pruner):
+    """A pruner of somebody else: it asks Optuna's, which walks through all trials."""
+
+    name: Literal["by_optuna"] = "by_optuna"
+
+    def judge(self, study: JudgedStudy, trial: FrozenTrial) -> Pruned | None:
+        assert trial.params
+        assert all(other.params for other in study.optuna.get_trials(deepcopy=False))
+        complete = study.optuna.get_trials(deepcopy=False, states=(OptunaState.COMPLETE,))
+        assert all(other.value in {0.5, 0.6, 0.7} for other in complete)
+        pruner = SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)
+        if not pruner.prune(study.optuna, trial):
+            return None
+        value = trial.intermediate_values[trial.last_step or 0]
+        return Pruned("by_optuna", trial.last_step or 0, value, None)
+
+
+def test_a_pruner_of_ones_own_sees_whole_trials_and_decides_alike(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "median" in REGISTRY
+    monkeypatch.setitem(REGISTRY._classes, "by_optuna", ByOptuna)
+    theirs = pruning(database, {"name": "by_optuna"}, name="theirs")
+    ours = pruning(database, HALVING, name="ours")
+    found = []
+    for hand in (theirs, ours):
+        trial = finish_three(hand)
+        decisions = [hand.epoch(trial, 1, 0.65), hand.epoch(trial, 2, 0.3)]
+        found.append([decision.verdict for decision in decisions])
+        attrs = tables.optuna_system_attrs.c
+        with database.read() as tx:
+            studies = tables.trials.join(tables.studies)
+            query = select(tables.trials.c.number, attrs.key, attrs.value_json).select_from(
+                studies.join(
+                    tables.optuna_system_attrs, tables.trials.c.trial_id == attrs.trial_id
+                )
+            )
+            rows = tx.execute(query.where(tables.studies.c.uuid == hand.uuid)).all()
+        found.append(sorted(map(tuple, rows)))
+
+    assert found[0] == [Verdict.CONTINUE, Verdict.PRUNED]
+    assert found[:2] == found[2:]
+
+
+def test_what_was_rolled_back_is_not_remembered(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand = pruning(database, HALVING)
+    with database.read() as tx:
+        study = get_study_record(tx, "study")
+    view = judged_study(compiled(study), study.study_id)
+    good, other = hand.claim(2)
+
+    def send(*reports: TrialReport) -> dict[int, Decision]:
+        return report(database, hand.uuid, reports, lease_s=30.0, judged=view)
+
+    def cut(window: Window) -> None:
+        if window is Window.REPORT_UNCOMMITTED:
+            raise RuntimeError("cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hpsearch.studies.report.reached", cut)
+        with pytest.raises(RuntimeError, match="cut"):
+            send(epochs_of(good, {1: 0.9}))
+    assert rungs(database, good.number) == {}
+
+    assert send(epochs_of(other, {1: 0.5}))[other.number].verdict is Verdict.CONTINUE
+    assert send(epochs_of(good, {1: 0.9}))[good.number].verdict is Verdict.CONTINUE
+    assert rungs(database, good.number) == {"completed_rung_0": "0.9"}
