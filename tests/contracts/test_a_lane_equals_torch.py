@@ -1,5 +1,6 @@
 """Every update rule and activation: a lane of a pack is what plain torch would have trained."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from hpsearch.optimizers.base import REGISTRY, Optimizer
 from hpsearch.optimizers.rmsprop import RmsProp
 from hpsearch.optimizers.sgd import Sgd
 from hpsearch.spec.config import TrialConfig
+from hpsearch.training import tracker
 from hpsearch.training.engine import Engine, Precision
 from hpsearch.training.seeds import epoch_order, initial_generator
 from tests.lanes import LOWEST_LOSS, class_splits, line_splits, play, trial
@@ -86,12 +88,17 @@ def train_plainly(
         else nn.MSELoss()
     )
     own = number if config.training.data_order == "per_trial" else None
-    step = 0
+    step, n_steps = 0, math.ceil(len(x) / config.training.batch_size)
     for epoch in range(1, n_epochs + 1):
         order = torch.from_numpy(epoch_order(SEED, epoch, len(x), own))
         for batch in torch.split(order, config.training.batch_size):
             optimizer.zero_grad()
             step += 1
+            (rate,) = settings.rates(  # compared with torch's schedules in a test of its own
+                np.array([step]), n_steps=n_steps, n_epochs=config.training.epochs
+            )
+            for group in optimizer.param_groups:
+                group["lr"] = float(rate)
             outputs = train_outputs(config, network, x[batch], seed=SEED, number=number, step=step)
             loss = loss_of(outputs, y[batch])
             for weight in weights:
@@ -292,6 +299,91 @@ def test_a_recurrent_cell_is_torchs_in_every_lane(
     monkeypatch.setattr(recurrent, "runs_lane_by_lane", lambda *_: not is_fused)
     configs = sequences(cell, activation, dropout, n_layers)
     assert_lanes_equal_torch(configs, class_splits(), "exact" if n_layers == 1 else "fast")
+
+
+@pytest.fixture
+def _last_epoch_is_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the last epoch's weights those that are compared: 100 steps behind the first."""
+    monkeypatch.setattr(tracker, "_is_better", lambda *_: True)
+
+
+# with two lanes the second is refilled in the middle, by a network of another width
+TOGETHER = ((16, 10), (14, 5), (15, 5))  # width, epochs of 10 steps
+
+
+def everything(rule: str, number: int, **settings: Any) -> Optimizer:
+    """Return settings with all that can be set at once, but for the second trial."""
+    kind = REGISTRY[rule]
+    if number != 1:
+        settings |= {"l1": 1e-4, "l2": 1e-3 * (1 + number), "gradient_clip_norm": 0.5}
+        settings["schedule"] = {"name": "cosine", "warmup_epochs": 1 + number / 4}
+    if "momentum" in kind.model_fields:
+        settings["momentum"] = 0.3 * (1 + number)
+    if "nesterov" in kind.model_fields:
+        settings["nesterov"] = number == 2
+    wanted = {"learning_rate": 4e-3 / (1 + number), **settings}
+    made: Optimizer = kind.model_validate(
+        {k: v for k, v in wanted.items() if k in kind.model_fields}
+    )
+    return made
+
+
+@pytest.mark.usefixtures("_last_epoch_is_best")
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "sigmoid", "gelu"])
+@pytest.mark.parametrize("rule", sorted(REGISTRY))
+def test_perceptrons_with_everything_at_once_are_torchs(rule: str, activation: str) -> None:
+    has_norm = activation in {"relu", "sigmoid", "gelu"}
+    # adaptive steps of a gradient that is zero but for rounding are noise, unless eps is above it
+    eps = {"eps": 1e-2} if has_norm else {}
+    configs = [
+        trial(
+            model=Mlp.model_validate(
+                {
+                    "hidden_units": (width, width - 3),
+                    "activation": activation,
+                    "batch_norm": has_norm,
+                    "dropout": (0.2 * number, 0.1),
+                }
+            ),
+            optimizer=everything(rule, number, **eps),
+            epochs=epochs,
+            label_smoothing=0.05 * number,
+            data_order="per_trial" if number else "shared",
+        )
+        for number, (width, epochs) in enumerate(TOGETHER)
+    ]
+    assert_lanes_equal_torch(configs, class_splits(), lanes=2)
+
+
+@pytest.mark.usefixtures("_last_epoch_is_best")
+@pytest.mark.parametrize(
+    ("rule", "cell", "activation", "is_fused"),
+    [(rule, *one, True) for rule in sorted(REGISTRY) for one in CELLS]
+    # where torch's own kernels run, gradients come lane by lane, and rules see no difference
+    + [(rule, cell, "tanh", False) for rule in ("sgd", "adam") for cell in ("gru", "lstm")],
+)
+def test_recurrent_networks_with_everything_at_once_are_torchs(
+    rule: str, cell: str, activation: str, is_fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recurrent, "runs_lane_by_lane", lambda *_: not is_fused)
+    configs = [
+        trial(
+            model=Recurrent.model_validate(
+                {
+                    "cell": cell,
+                    "activation": activation,
+                    "hidden_units": width,
+                    "steps": 3,
+                    "dropout": 0.2 * number,
+                }
+            ),
+            optimizer=everything(rule, number),
+            epochs=epochs,
+            label_smoothing=0.05 * number,
+        )
+        for number, (width, epochs) in enumerate(TOGETHER)
+    ]
+    assert_lanes_equal_torch(configs, class_splits(), lanes=2)
 
 
 def test_every_installed_family_is_compared_with_torch() -> None:
