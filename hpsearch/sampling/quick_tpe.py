@@ -19,7 +19,6 @@ from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.samplers._tpe.sampler import _get_pruned_trial_score, default_gamma
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from scipy import special
 
 _LOG_NORM = 0.5 * np.log(2 * np.pi)
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -180,6 +179,8 @@ def _log_masses(kernel: _Kernels, x: np.ndarray) -> np.ndarray:
 
 def log_gauss_mass(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the logarithm of the standard normal's mass between ``a`` and ``b``."""
+    from scipy import special  # here, because the API process never needs it
+
     # the right tail is mirrored to the left one, where small masses keep their digits
     is_right = a > 0
     low, high = np.where(is_right, -b, a), np.where(is_right, -a, b)
