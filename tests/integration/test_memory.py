@@ -62,4 +62,4 @@ def slope(values: list[Any]) -> float:
     """Return by how much the values grow from one to the next, by the median of all pairs."""
     n = len(values)
     pairs = [(values[j] - values[i]) / (j - i) for i in range(n) for j in range(i + n // 2, n)]
-    return statistics.median(pairs)
+    return float(statistics.median(pairs))

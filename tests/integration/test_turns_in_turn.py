@@ -233,7 +233,7 @@ def test_a_study_deleted_while_its_lanes_are_saved_leaves_no_files(
     tmp_path: Path,
 ) -> None:
     uuid = stored(database, **ENDLESS).uuid
-    written = []
+    written: list[Path] = []
 
     def too_late(*arguments: Any) -> Any:
         written.extend((tmp_path / "artifacts" / uuid).rglob("attempt-*"))
