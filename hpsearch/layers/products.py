@@ -107,7 +107,7 @@ class Products:
             rows * inner * columns >= _WORTH_WIDE
             and left.dtype == torch.float32
             and left.device.type == "cpu"
-            and _has_wide_products()
+            and has_wide_products()
         )
         if self.is_exact:
             return _way(
@@ -239,7 +239,7 @@ def _has_bfloat16() -> bool:
 
 
 @cache
-def _has_wide_products() -> bool:
+def has_wide_products() -> bool:
     """Whether oneDNN can be asked for products, and has wider arithmetic than MKL would use."""
     return (
         hasattr(torch.ops.mkldnn, "_linear_pointwise")

@@ -24,8 +24,16 @@ _NARROW = 128  # units: up to here a CPU core gains by four lanes, beyond by two
 
 
 def runs_lane_by_lane(cell: str, device_type: str) -> bool:
-    """Return whether torch's own kernel beats products over all lanes."""
-    return cell != "vanilla" and device_type == "cpu"
+    """Return whether torch's own kernel beats products over all lanes.
+
+    On a CPU an LSTM runs in one kernel of oneDNN, which nothing comes near. A GRU is MKL's
+    products step by step, which are slow on the processors where :class:`Products` goes to oneDNN.
+    """
+    from hpsearch.layers.products import has_wide_products
+
+    if device_type != "cpu" or cell == "vanilla":
+        return False
+    return cell == "lstm" or not has_wide_products()
 
 
 @REGISTRY.register("recurrent")
@@ -126,8 +134,8 @@ class Recurrent(Model):
         return (self.dropout,) * self.hidden_layers
 
     def most_lanes_on_cpu(self) -> int | None:
-        """Return 1 for gated cells, which torch's own kernels run one by one."""
-        if self.cell != "vanilla":
+        """Return 1 for cells that torch's own kernels run one by one."""
+        if runs_lane_by_lane(self.cell, "cpu"):
             return 1
         return 4 if self.hidden_units <= _NARROW else 2
 
@@ -179,7 +187,7 @@ class Recurrent(Model):
         is_exact: bool,
         device: "torch.device",
     ) -> "Network":
-        """Return the batched network; on a CPU gated cells run lane by lane in torch's kernel."""
+        """Return the batched network, or one that runs lane by lane in torch's own kernel."""
         from hpsearch.layers import gated, recurrent
         from hpsearch.layers.activations import activation
         from hpsearch.layers.cells import cell
