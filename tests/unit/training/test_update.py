@@ -19,7 +19,14 @@ CLASSES = class_splits()
 
 def settings(name: str) -> list[Optimizer]:
     rule = REGISTRY[name]
-    return [rule(), rule(l2=1e-2), rule(l1=1e-3), rule(l2=1e-2, gradient_clip_norm=0.5)]
+    others = [rule(momentum=0.5, l2=1e-2)] if "momentum" in rule.model_fields else []
+    return [
+        rule(),
+        rule(l2=1e-2),
+        rule(l1=1e-3),
+        rule(l2=1e-2, gradient_clip_norm=0.5),
+        *others,
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(REGISTRY))
@@ -27,7 +34,7 @@ def test_without_torchs_private_kernels_the_results_are_the_same(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configs = [trial(optimizer=optimizer, epochs=6) for optimizer in settings(name)]
-    engine = Engine(CLASSES, LOWEST_LOSS, 1, lanes=4, dtype=torch.float64)
+    engine = Engine(CLASSES, LOWEST_LOSS, 1, lanes=len(configs), dtype=torch.float64)
     fast = play(engine, configs)
     monkeypatch.setattr(update_module, "has_kernel", lambda _: False)
     plain = play(engine, configs)
@@ -42,7 +49,7 @@ def test_without_torchs_private_kernels_the_results_are_the_same(
 def test_this_torch_has_the_kernels() -> None:
     # where it has not, training is right but slow, and somebody should know
     missing = {name for name in REGISTRY if not update_module.has_kernel(REGISTRY[name])}
-    assert missing == {"rmsprop", "adamax"}  # torch has none for these two
+    assert missing == {"adamax"}  # torch has none for it
 
 
 def test_a_neighbour_that_clips_changes_no_bit_of_a_lane_with_a_penalty() -> None:
