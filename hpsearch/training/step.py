@@ -16,8 +16,8 @@ from hpsearch.training.packing import optimizer_of
 from hpsearch.training.resident import Resident
 from hpsearch.training.update import Trained, Update, update_of
 
-_NORM_EVERY = 8  # steps between two samples of the gradient's norm: each costs a pass over it
-_COMPARE_EVERY = 32  # between two looks at what a step changes: each costs seven such passes
+_NORM_EVERY = 16  # steps between two samples of the gradient's norm: each costs a pass over it
+_COMPARE_EVERY = 64  # between two looks at what a step changes: each costs seven such passes
 _COMPARED_AT = 16  # the first of them: not the very first step, which a warm-up makes nothing of
 _CLIP_EPS = 1e-6  # torch.nn.utils.clip_grad_norm_'s
 
