@@ -2,6 +2,7 @@
 
     python -m benchmarks.bench_pack FOLDER [--core 0] [--lanes 1 2 4 8 16]
         [--processes 8] [--trainers 0 1] [--out FILE]
+    python -m benchmarks.bench_pack FOLDER --device cuda [--out FILE]
 
 FOLDER holds the MNIST files. Baseline of the ratios is the plain resident loop, one trial after
 another. ``--processes`` measures one process per trial, all at once on the same core, too, and
@@ -25,7 +26,7 @@ from hpsearch.layers.products import Products
 from hpsearch.models.base import Model
 from hpsearch.models.mlp import Mlp
 from hpsearch.models.recurrent import Recurrent
-from hpsearch.training.engine import Precision
+from hpsearch.training.engine import Precision, matmul_precision
 
 BATCH = 100
 MNIST = 54_000  # training examples of an epoch, 10 % being kept for validation
@@ -38,6 +39,9 @@ NETWORKS: dict[str, Model] = {
     "lstm-128-rows": Recurrent(cell="lstm", hidden_units=128, steps=28),
 }
 DEFAULT = ["784-128-10", "784-500-300-10"]
+CPU_LANES = (1, 2, 4, 8, 16)
+GPU_LANES = (1, 4, 16, 64, 128, 256, 1024)
+GPU_STEPS = 96  # every kind of step has been recorded after one round of them
 
 
 def main() -> None:
@@ -47,7 +51,8 @@ def main() -> None:
     parser.add_argument("--core", type=int)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--steps", type=int, default=40, help="of one lane; fewer of more lanes")
-    parser.add_argument("--lanes", type=int, nargs="*", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--lanes", type=int, nargs="*")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--networks", nargs="*", default=DEFAULT)
     parser.add_argument("--rules", nargs="*", default=["sgd"])
     parser.add_argument("--processes", type=int, nargs="*", default=[], help="one per trial")
@@ -56,20 +61,25 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     pin(options.core)
+    on_cpu, where = options.device == "cpu", options.device
+    counts = options.lanes or (CPU_LANES if on_cpu else GPU_LANES)
     splits = images(options.folder, train_fraction=0.2)
-    peak = peak_flops()
+    peak = peak_flops() if on_cpu else gpu_peak_flops()
     for name in options.networks:
         model = NETWORKS[name]
         per_image = 6 * _products(model) - 2 * _first(model)
         for rule in options.rules:
             facts = {"network": name, "rule": rule, "batch": BATCH, "peak_gflops": peak / 1e9}
+            facts |= {} if on_cpu else {"device": torch.cuda.get_device_name()}
             plain = model.plain(splits.n_inputs, splits.n_outputs)
-            resident = resident_loop(plain, splits, BATCH, rule)
+            resident = resident_loop(plain, splits, BATCH, rule, where)
             cases = {"resident": Case(_times(resident, options.steps), facts)}
             for precision in ("exact", "fast"):
-                for lanes in options.lanes:
-                    run = pack_loop(model, splits, BATCH, rule, lanes=lanes, precision=precision)
-                    steps = max(4, options.steps // lanes)
+                for lanes in counts:
+                    run = pack_loop(
+                        model, splits, BATCH, rule, lanes=lanes, precision=precision, device=where
+                    )
+                    steps = max(4, options.steps // lanes) if on_cpu else GPU_STEPS
                     settings = {**facts, "precision": precision, "lanes": lanes}
                     cases[f"{precision} {lanes}"] = Case(_times(run, steps), settings)
             compare(
@@ -79,7 +89,7 @@ def main() -> None:
                 unit="images x trials/s",
                 repeats=options.repeats,
                 out=options.out,
-                clock="cpu",
+                clock="cpu" if on_cpu else "wall",
                 derive=_derived(per_image, peak),
             )
             side_by_side(options, name, rule)
@@ -98,6 +108,20 @@ def peak_flops() -> float:
         started = time.process_time()
         products.forward(a, b)
         best = max(best, 2 * 768**3 / (time.process_time() - started))
+    return best
+
+
+def gpu_peak_flops() -> float:
+    """Return the speed of one large float32 product on the GPU, without tf32."""
+    a, b = torch.randn(8192, 8192, device="cuda"), torch.randn(8192, 8192, device="cuda")
+    best = 0.0
+    with matmul_precision("exact", a.device):
+        for _ in range(5):
+            torch.cuda.synchronize()
+            started = time.perf_counter()
+            torch.mm(a, b)
+            torch.cuda.synchronize()
+            best = max(best, 2 * 8192**3 / (time.perf_counter() - started))
     return best
 
 

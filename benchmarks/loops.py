@@ -82,21 +82,22 @@ def tutorial_loop(
 
 
 def resident_loop(
-    network: nn.Module, splits: Splits, batch: int, rule: str
+    network: nn.Module, splits: Splits, batch: int, rule: str, device: str = "cpu"
 ) -> Callable[[int], int]:
     """Return the best plain loop: data resident, one gather a batch, fused rule, no ``.item()``.
 
     It adds up loss and hits as the engine does, without looking at them.
     """
-    x_all = torch.from_numpy(splits.train.x).to(torch.float32)
+    network.to(device)
+    x_all = torch.from_numpy(splits.train.x).to(device, torch.float32)
     x_all = x_all.sub_(splits.shift).mul_(splits.factor)
-    y_all = torch.from_numpy(splits.train.y)
+    y_all = torch.from_numpy(splits.train.y).to(device)
     optimizer = torch_rule(rule, network, is_fused=True)
     rng = np.random.default_rng(0)
 
     def run(n_steps: int) -> int:
-        order = torch.from_numpy(rng.permutation(len(x_all)))
-        loss_sum, hits = torch.zeros(()), torch.zeros(())
+        order = torch.from_numpy(rng.permutation(len(x_all))).to(device)
+        loss_sum, hits = torch.zeros((), device=device), torch.zeros((), device=device)
         seen = 0
         for step in range(n_steps):
             index = order[step * batch : (step + 1) * batch]
@@ -110,17 +111,26 @@ def resident_loop(
                 loss_sum += loss.detach() * len(x)
                 hits += (z.argmax(1) == y).sum()
             seen += len(x)
+        if x_all.is_cuda:
+            torch.cuda.synchronize()
         return seen
 
     return run
 
 
 def pack_loop(
-    model: Model, splits: Splits, batch: int, rule: str, *, lanes: int, precision: Precision
+    model: Model,
+    splits: Splits,
+    batch: int,
+    rule: str,
+    *,
+    lanes: int,
+    precision: Precision,
+    device: str = "cpu",
 ) -> Callable[[int], int]:
     """Return a loop that trains a pack of this many lanes: examples times lanes are counted."""
     goal = Goal("val_loss", Direction.MINIMIZE)
-    engine = Engine(splits, goal, 0, precision=precision, lanes=lanes)
+    engine = Engine(splits, goal, 0, device=device, precision=precision, lanes=lanes)
     config = TrialConfig(model, RULES[rule], Training(epochs=1, batch_size=batch))
     pack = engine.pack(config, lanes)
 

@@ -50,15 +50,18 @@ class CudaRecorder(Recorder):
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Return what replays the graph of this work."""
-        graph = torch.cuda.CUDAGraph()
-        with (
-            torch.cuda.device(self._device),
-            # other threads may talk to the device meanwhile: they are not recorded
-            torch.cuda.graph(
-                graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
-            ),
-        ):
-            work()
+        graph, usual = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self._device)
+        try:
+            with (
+                torch.cuda.device(self._device),
+                # other threads may talk to the device meanwhile: they are not recorded
+                torch.cuda.graph(
+                    graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
+                ),
+            ):
+                work()
+        finally:
+            torch.cuda.set_stream(usual)  # torch forgets it where a recording fails at its end
         return graph.replay  # keeps the graph alive
 
 

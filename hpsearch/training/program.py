@@ -220,7 +220,7 @@ class Program:
             return
         replay = self._owner.record(work)
         if replay is None:
-            work()
+            self._owner.warm(work)
         else:
             self._recorded[key] = replay
             replay()

@@ -102,7 +102,7 @@ def names_of(lanes: Sequence[Lane], n_steps: int, room: int) -> tuple[str, ...]:
 def to_device(values: NDArray[Any], target: Tensor) -> None:
     """Copy host memory into a device's without waiting for it."""
     source = torch.from_numpy(values).to(target.dtype)
-    if target.is_cuda:
+    if target.is_cuda and source.numel():
         source = source.pin_memory()
     target.copy_(source, non_blocking=True)
 
