@@ -29,7 +29,10 @@ PATHS = (
     "/studies/study/trials/1",
     "/studies/study/compare?trial=0&trial=1",
     "/compare?study=study&study=other",
+    "/login",
+    "/v1/studies/study/report.html",
 )
+REFUSED = ("/studies/nobody", "/studies/study/trials?limit=1")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +65,7 @@ def test_every_page_can_be_used_by_everybody(
     options: dict[str, Any] = {"iframes": False}
     if scheme == "dark":
         options["runOnly"] = ["color-contrast"]  # nothing else differs
-    for path in PATHS:
+    for path in PATHS + REFUSED:
         page.goto(shown.url + path)
         results: Any = Axe().run(page, options=options).response
         found += [
