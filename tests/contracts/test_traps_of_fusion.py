@@ -112,3 +112,28 @@ def test_a_lane_counts_its_own_steps() -> None:
     refilled = play(Engine(SPLITS, LOWEST_LOSS, 1, lanes=2), [first, second, second])
     alone = play(Engine(SPLITS, LOWEST_LOSS, 1, lanes=1), [first, second, second])
     assert refilled.curve(2) == alone.curve(2)
+
+
+def test_a_dead_relu_network_is_finite_and_seen_by_its_units(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # no NaN tells of it: its loss stays at log C, and patience is what ends it
+    first = Mlp.initial
+
+    def dead(model: Mlp, *args: Any) -> dict[str, np.ndarray[Any, Any]]:
+        arrays = first(model, *args)
+        return {**arrays, "0.bias": arrays["0.bias"] - 1e3} if model.init == "xavier" else arrays
+
+    monkeypatch.setattr(Mlp, "initial", dead)
+    stopping = {"early_stopping": {"patience": 2, "min_delta": 0.05}, "epochs": 9}
+    models = (Mlp(hidden_units=(16,), init="xavier"), Mlp(hidden_units=(16,)))
+    caller = play(
+        Engine(SPLITS, LOWEST_LOSS, 1, lanes=2),
+        [trial(model=model, optimizer=Sgd(learning_rate=0.01), **stopping) for model in models],
+    )
+    of_dead, of_living = ([metrics for _, metrics in caller.curve(n)] for n in (0, 1))
+    assert [metrics["dead_units"] for metrics in of_dead] == [1.0, 1.0, 1.0]
+    assert of_dead[-1]["val_loss"] == pytest.approx(np.log(4), abs=0.05)
+    assert caller.ends[0].outcome is LaneOutcome.COMPLETED
+    assert caller.ends[0].stopped_early
+    assert max(metrics["dead_units"] for metrics in of_living) < 0.2
