@@ -2,8 +2,10 @@
 
 import importlib
 import itertools
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +13,17 @@ import torch
 
 from hpsearch.optimizers.adam import Adam
 from hpsearch.optimizers.base import REGISTRY, Optimizer
+from hpsearch.optimizers.sgd import Sgd
+from hpsearch.training import pack as pack_module
+from hpsearch.training import table_update
+from hpsearch.training import update as update_module
+from hpsearch.training.engine import Engine
+from hpsearch.training.graphs import Recorder
+from tests.lanes import LOWEST_LOSS, class_splits, play, trial
 
 pytest.importorskip("triton", reason="no Triton for this platform")
 
+CLASSES = class_splits()
 SHAPES = ((3, 7, 5), (3, 1100, 1), (3, 1, 1))  # one block of numbers, two, one number
 N_STEPS = 4
 
@@ -104,3 +114,53 @@ def test_a_rule_of_somebody_elses_has_no_kernel(kernels: ModuleType) -> None:
     names = tuple(table_of([Adam()]))
     assert kernels.launch_of(Mine, names) is None
     assert kernels.launch_of(Adam, names[:-1]) is None
+
+
+def test_without_triton_the_rule_works_in_plain_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = tuple(table_of([Adam()]))
+    said: list[str] = []
+    monkeypatch.setattr(table_update.log, "warning", lambda event, **_: said.append(event), False)
+    monkeypatch.delitem(sys.modules, "hpsearch.training.kernels", raising=False)
+    monkeypatch.setitem(sys.modules, "triton", None)  # an import of it fails
+    table_update._has_triton.cache_clear()
+    try:
+        assert table_update.launch_of(Adam, names, "cuda") is None
+        assert table_update.launch_of(Adam, names, "cuda") is None
+    finally:
+        table_update._has_triton.cache_clear()
+    assert said == ["no_triton"]
+
+
+def test_a_table_and_a_kernel_make_the_update_of_a_pack(
+    kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(update_module, "has_kernel", lambda _: False)
+    configs = [
+        trial(optimizer=Sgd(learning_rate=rate, momentum=0.9, nesterov=rate > 0.02), epochs=2)
+        for rate in (0.01, 0.05, 0.02)
+    ]
+    usual = play(Engine(CLASSES, LOWEST_LOSS, 1, lanes=2, dtype=torch.float64), configs)
+    launched: list[str] = []
+
+    def launch_of(rule: type[Optimizer], names: tuple[str, ...], _: str) -> Any:
+        launched.append(rule.__name__)
+        return kernels.launch_of(rule, names)
+
+    monkeypatch.setattr(table_update, "launch_of", launch_of)
+    monkeypatch.setattr(pack_module, "recorder_of", lambda _: StepByStep())
+    ours = play(Engine(CLASSES, LOWEST_LOSS, 1, lanes=2, dtype=torch.float64), configs)
+    assert set(launched) == {"Sgd"}
+    for number in range(3):
+        mine, theirs = ours.ends[number].weights, usual.ends[number].weights
+        assert mine is not None
+        assert theirs is not None
+        for name, array in theirs.items():
+            np.testing.assert_allclose(mine[name], array, rtol=1e-10, atol=1e-12)
+
+
+class StepByStep(Recorder):
+    def warm(self, work: Callable[[], None]) -> None:
+        work()
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        return work

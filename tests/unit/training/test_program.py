@@ -22,7 +22,7 @@ from hpsearch.training import pack as pack_module
 from hpsearch.training import planner as planner_module
 from hpsearch.training import program as program_module
 from hpsearch.training import update as update_module
-from hpsearch.training.engine import Engine
+from hpsearch.training.engine import Engine, Precision, matmul_precision
 from hpsearch.training.graphs import Recorder
 from hpsearch.training.lanes import LaneOutcome
 from hpsearch.training.pack import Pack
@@ -416,3 +416,15 @@ def test_recorded_packs_are_measured_as_long_as_more_lanes_pay(
     assert set(plan.rates) == {1, 2, 4, 8}
     assert all(n_lanes == n_rows for n_lanes, n_rows in asked)
     assert max(one.n_live + one.n_free for one in caller.boundaries) == 4
+
+
+@pytest.mark.parametrize(("precision", "inside"), [("exact", "highest"), ("fast", "high")])
+def test_on_a_gpu_the_precision_is_a_runs_own(precision: Precision, inside: str) -> None:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")  # somebody else's
+    try:
+        with matmul_precision(precision, torch.device("cuda")):
+            assert torch.get_float32_matmul_precision() == inside
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
