@@ -59,13 +59,15 @@ class Memory:
         """
         states = known.states
         running = np.flatnonzero(states == TrialState.RUNNING)
-        is_complete = states == TrialState.COMPLETE
-        complete = np.flatnonzero(is_complete)
+        complete = np.flatnonzero(states == TrialState.COMPLETE)
         pruned = np.flatnonzero(states == TrialState.PRUNED) if self.with_pruned else complete[:0]
         if len(complete) + len(pruned) <= self.most:
             return np.concatenate([complete, pruned, running])
         best = self._best(known, complete, pruned, directions)
-        others = np.setdiff1d(np.concatenate([complete, pruned]), best, assume_unique=True)
+        is_other = np.zeros(len(states), dtype=bool)
+        is_other[complete] = is_other[pruned] = True
+        is_other[best] = False
+        others = np.flatnonzero(is_other)
         places = _places(others, seed)
         sample = others[np.argpartition(places, self.most - len(best))[: self.most - len(best)]]
         return np.concatenate([best, sample, running])
