@@ -33,6 +33,7 @@ from hpsearch.api.routes import (
     events,
     exports,
     health,
+    metrics,
     plots,
     schema,
     studies,
@@ -89,7 +90,7 @@ def create_app(
     app.state.services = services
     for noun in (studies, trials, epochs, events, plots, exports, datasets):
         app.include_router(noun.router)
-    for noun in (schema, workers, health):
+    for noun in (schema, workers, health, metrics):
         app.include_router(noun.router)
     for noun in (studies_page, study_pages, trial_pages, new_study, dataset_pages, worker_pages):
         app.include_router(noun.router)
@@ -105,7 +106,7 @@ def create_app(
         max_bytes=settings.max_definition_kb * 1024,
         max_upload_bytes=services.max_dataset_bytes,
     )
-    app.add_middleware(Envelope)
+    app.add_middleware(Envelope, requests=services.requests)
     return app
 
 

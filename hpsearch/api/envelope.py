@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hpsearch import errors
 from hpsearch.api.errors import problem
+from hpsearch.api.exposition import Requests
 from hpsearch.api.pages.failure import failure_page, wants_page
 from hpsearch.logs import facts, get_logger
 
@@ -35,8 +36,9 @@ class Envelope:
     answered as GET; the server cuts the body off.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, requests: Requests) -> None:
         self._app = app
+        self._requests = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -55,6 +57,9 @@ class Envelope:
                 log.debug("client_disconnected", path=scope["path"])
             except Exception as error:
                 await self._fail(error, inner, receive, answer)
+            seconds = time.monotonic() - started_at
+            if answer.status is not None:
+                self._requests.add(scope["method"], answer.status, seconds)
             is_ordinary = inner["method"] == "GET" and answer.status in ORDINARY
             level = log.debug if is_ordinary or scope["path"] in PROBED_PATHS else log.info
             # never the query: /login has the token in it
@@ -63,7 +68,7 @@ class Envelope:
                 method=scope["method"],
                 path=scope["path"],
                 status=answer.status,
-                duration_s=round(time.monotonic() - started_at, 4),
+                duration_s=round(seconds, 4),
             )
 
     async def _fail(

@@ -117,14 +117,17 @@ class TrialFilter(Page):
 
 
 class CurveFilter(Parameters):
-    """Which curves, and how finely."""
+    """Which curves, and how finely; a page holds whole trials."""
+
+    limit: int = Field(100, ge=1, le=1000, description="most trials in this page")
+    page_token: Text | None = Field(None, description="`next_page_token` of the page before")
 
     metric: Text | None = Field(None, description="only this metric, such as `val_loss`")
     number: list[Annotated[int, Field(ge=0, le=MAX_TRIAL_NUMBER)]] | None = Field(
         None, max_length=1000, description="only these trials; may be repeated"
     )
-    points: int | None = Field(
-        None, ge=2, le=10_000, description="most epochs of one trial; in between are left out"
+    points: int = Field(
+        100, ge=2, le=10_000, description="most epochs of one trial; in between are left out"
     )
 
 

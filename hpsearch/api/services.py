@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from hpsearch.api.auth import Identity, TokenBook
 from hpsearch.api.dashboard import Dashboard
+from hpsearch.api.exposition import Requests
 from hpsearch.api.janitor import JanitorThread
 from hpsearch.api.streams import Streams
 from hpsearch.api.texts import Texts
@@ -33,6 +34,7 @@ class Services:
         max_dataset_bytes: Most that an upload may take, as sent and as arrays.
         streams: Who listens to events.
         texts: Answers that are written already.
+        requests: How many were answered.
     """
 
     database: Database
@@ -45,6 +47,7 @@ class Services:
     max_dataset_bytes: int
     streams: Streams = field(default_factory=Streams)
     texts: Texts = field(default_factory=Texts)
+    requests: Requests = field(default_factory=Requests)
 
     @property
     def catalog(self) -> Catalog:

@@ -220,10 +220,21 @@ class EpochList(TypedDict):
     next_page_token: str | None
 
 
+class Worker(TypedDict):
+    """A worker and what it trains at this moment."""
+
+    name: str
+    device: str
+    study: Annotated[str | None, Field(description="the study's name; null while idle")]
+    trials: Annotated[list[int], Field(description="numbers of the trials it has claimed")]
+    started_at: datetime
+    silent_s: Annotated[float, Field(description="since it was last heard of")]
+
+
 class WorkerList(TypedDict):
     """The workers."""
 
-    workers: list[dict[str, Any]]
+    workers: list[Worker]
     next_page_token: str | None
 
 

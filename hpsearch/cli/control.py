@@ -21,9 +21,19 @@ def resume(name: Name, *, as_json: AsJson = False) -> None:
     _verb("resume", name, as_json=as_json)
 
 
-def stop(name: Name, *, as_json: AsJson = False) -> None:
-    """Start no more trials; the running ones finish."""
-    _verb("stop", name, as_json=as_json)
+def stop(
+    name: Name,
+    number: Annotated[
+        int | None, typer.Argument(metavar="[TRIAL]", help="Only this trial.")
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Start no more trials; the running ones finish. With TRIAL: end that one at its epoch."""
+    if number is None:
+        _verb("stop", name, as_json=as_json)
+    else:
+        _stop_trial(name, number, as_json=as_json)
 
 
 def cancel(name: Name, *, as_json: AsJson = False) -> None:
@@ -54,6 +64,20 @@ def register(app: typer.Typer) -> None:
     commands: tuple[Callable[..., None], ...] = (pause, resume, stop, cancel, delete)
     for command in commands:
         app.command(rich_help_panel=PANEL)(command)
+
+
+def _stop_trial(name: str, number: int, *, as_json: bool) -> None:
+    from hpsearch.cli.console import stdout
+    from hpsearch.cli.json_lines import print_json
+    from hpsearch.client.client import Client
+
+    with Client() as client:
+        trial = client.stop_trial(name, number)
+    if as_json:
+        print_json(trial)
+        return
+    what = f"is {trial.state}" if trial.state.has_finished else "ends at its next epoch"
+    stdout().print(f"{name}: trial {number} {what}", markup=False)
 
 
 def _verb(verb: str, name: str, *, as_json: bool) -> None:

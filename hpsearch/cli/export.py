@@ -12,6 +12,8 @@ from hpsearch.cli.options import Name
 if TYPE_CHECKING:
     from hpsearch.client.client import Client
 
+MAX_POINTS = 10_000  # epochs of one trial, the most the API gives
+
 
 class Form(StrEnum):
     """What can be made of a study."""
@@ -70,7 +72,7 @@ def _json(client: "Client", name: str, target: Path, _trial: int | None) -> None
     whole = {
         "study": client.study(name),
         "trials": list(client.trials(name)),
-        "epochs": client.curves(name),
+        "epochs": client.curves(name, points=MAX_POINTS),
     }
     _write(target, json.dumps(to_json(whole), indent=1, allow_nan=False).encode() + b"\n")
 

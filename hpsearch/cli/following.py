@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 POLL_S = 0.7  # a look costs the server a few milliseconds and must not slow training
 
 
-def follow(client: "Client", name: str, *, as_json: bool) -> "StudyView":
+def follow(client: "Client", name: str) -> "StudyView":
     """Show the study and its warnings until it has ended, and return it."""
     from rich.markup import escape
 
@@ -18,15 +18,15 @@ def follow(client: "Client", name: str, *, as_json: bool) -> "StudyView":
     from hpsearch.client.follow import Follower
 
     console = stdout()
-    display = make_display(console, as_json=as_json)
-    follower = Follower(client, name, curves=not as_json)
+    display = make_display(console)
+    follower = Follower(client, name)
     n_told = 0
     with display:
         for look in client.looks(follower.look, poll_s=POLL_S):
-            if not as_json:  # at once: a warning of the preflight is worth the most early
-                for warning in look.study.warnings[n_told:]:
-                    console.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
-                n_told = len(look.study.warnings)
+            # at once: a warning of the preflight is worth the most early
+            for warning in look.study.warnings[n_told:]:
+                console.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
+            n_told = len(look.study.warnings)
             display.show(look)
             if look.study.state.has_ended:
                 return look.study
@@ -38,7 +38,17 @@ def follow_to_summary(client: "Client", name: str, *, as_json: bool) -> "StudyVi
     from hpsearch.cli.console import stdout
     from hpsearch.cli.summary import print_summary
 
-    study = follow(client, name, as_json=as_json)
-    if not as_json:
-        print_summary(stdout(), client, study)
+    if as_json:
+        return print_events(client, name)
+    study = follow(client, name)
+    print_summary(stdout(), client, study)
     return study
+
+
+def print_events(client: "Client", name: str) -> "StudyView":
+    """Write what happens in the study, an event a line, until it has ended; return it then."""
+    from hpsearch.cli.json_lines import print_json
+
+    for event in client.events(name):
+        print_json({"event": str(event.kind), "study": event.study, **event.data})
+    return client.study(name)

@@ -1,4 +1,4 @@
-"""How a running study looks: bars on a terminal, lines in a file, JSON for a program."""
+"""How a running study looks: bars on a terminal, lines in a file."""
 
 import time
 from types import TracebackType
@@ -11,7 +11,6 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.text import Text
 
 from hpsearch.cli.console import format_duration, format_number, format_params, format_values
-from hpsearch.cli.json_lines import print_json, to_json
 from hpsearch.client.follow import MAX_SHOWN, Look, goal_metric
 from hpsearch.spec.states import StudyState, TrialState
 from hpsearch.spec.views import StudyView, TrialSummary
@@ -36,10 +35,8 @@ class Display(Protocol):
         """Show what is to be seen now."""
 
 
-def make_display(console: Console, *, as_json: bool) -> Display:
+def make_display(console: Console) -> Display:
     """Return what suits the place the output goes to."""
-    if as_json:
-        return JsonLines()
     return Bars(console) if console.is_interactive else Lines(console)
 
 
@@ -157,41 +154,6 @@ class Lines:
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False, soft_wrap=True)
-
-
-class JsonLines:
-    """One event a line: ``study``, ``trial_started``, ``trial_finished``."""
-
-    def __init__(self) -> None:
-        self._study: StudyView | None = None
-        self._running: set[int] = set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
-
-    def show(self, look: Look) -> None:
-        """Write what is new."""
-        name = look.study.name
-        for trial in look.running:
-            if trial.number not in self._running:
-                started = {"number": trial.number, "params": trial.params}
-                print_json({"event": "trial_started", "study": name, **started})
-        for trial in look.finished:
-            print_json({"event": "trial_finished", "study": name, **to_json(trial)})
-        self._running = {trial.number for trial in look.running}
-        if look.study != self._study:
-            self._study = look.study
-            study = to_json(look.study)
-            del study["definition"]
-            print_json({"event": "study", "study": name, **study})
 
 
 def _state(study: StudyView) -> str:

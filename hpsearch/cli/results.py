@@ -125,9 +125,26 @@ def best(name: Name, *, as_json: AsJson = False) -> None:
             print_best(stdout(), client, client.study(name))
 
 
+def workers(*, as_json: AsJson = False) -> None:
+    """List the workers and what they train at this moment."""
+    from hpsearch.cli.console import stdout
+    from hpsearch.cli.json_lines import print_json
+    from hpsearch.cli.tables import worker_table
+    from hpsearch.client.client import Client
+
+    with Client() as client:
+        found = client.workers()
+    if as_json:
+        print_json({"workers": found})
+    elif found:
+        stdout().print(worker_table(found))
+    else:
+        stdout().print("There is no worker.")
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    commands: tuple[Callable[..., None], ...] = (watch, studies, show, trials, best)
+    commands: tuple[Callable[..., None], ...] = (watch, studies, show, trials, best, workers)
     for command in commands:
         app.command(rich_help_panel=PANEL)(command)
 

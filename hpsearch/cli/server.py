@@ -47,6 +47,9 @@ def up() -> None:
 
 def serve() -> None:
     """Run the API alone; HPSEARCH_DATABASE_URL and HPSEARCH_REDIS_URL say where the rest is."""
+    from hpsearch.cli.console import say
+    from hpsearch.client.discovery import running_url
+    from hpsearch.local.address import announce, listen, url_of
     from hpsearch.settings import read_settings
 
     settings = read_settings()
@@ -55,7 +58,14 @@ def serve() -> None:
 
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         schema.upgrade(settings.resolved_database_url)
-    _become("hpsearch.api")
+    listening = listen(settings.host, settings.port)
+    url = url_of(settings.host, listening.getsockname()[1])
+    if running_url(settings.data_dir) in {None, url}:  # else another is found, and stays so
+        announce(settings.data_dir, url, os.getpid())
+    listening.set_inheritable(True)
+    say(f"hpsearch serves on {url}")
+    sys.stdout.flush()
+    _become("hpsearch.api", "--fd", str(listening.fileno()))
 
 
 def worker() -> None:
@@ -140,6 +150,6 @@ def _progress(study: "StudyView") -> str:
     return f"{trial_count(study)} trials{tail}"
 
 
-def _become(module: str) -> NoReturn:
+def _become(module: str, *arguments: str) -> NoReturn:
     # -P: the folder one stands in must not shadow a package of the service
-    os.execv(sys.executable, [sys.executable, "-P", "-m", module])  # noqa: S606 - our own module
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])  # noqa: S606 - our own module

@@ -1,6 +1,7 @@
 """Studies, trials and one of each as tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from rich.markup import escape
 from rich.table import Table
@@ -13,9 +14,10 @@ from hpsearch.cli.console import (
     format_values,
 )
 from hpsearch.spec.states import TrialState
-from hpsearch.spec.views import EpochView, StudyView, TrialSummary, TrialView
+from hpsearch.spec.views import EpochView, StudyView, TrialSummary, TrialView, WorkerView
 
 WIDE = 100  # columns of a terminal that shows everything
+MAX_NUMBERS = 8  # trials of one worker named
 MAX_WORD = 40  # columns kept for one parameter in any case
 STATE_STYLES = {
     "ACTIVE": "green",
@@ -162,6 +164,31 @@ def epoch_table(epochs: Sequence[EpochView]) -> Table:
     for epoch in epochs:
         values = (format_number(epoch.metrics.get(name)) for name in metrics)
         table.add_row(str(epoch.epoch), *values)
+    return table
+
+
+def worker_table(workers: Iterable[WorkerView]) -> Table:
+    """Return one row a worker."""
+    table = _table("worker", "device", "study", "trials", "since", "heard of")
+    for worker in workers:
+        numbers = ", ".join(str(number) for number in worker.trials[:MAX_NUMBERS])
+        more = f" … {len(worker.trials)} in all" if len(worker.trials) > MAX_NUMBERS else ""
+        table.add_row(
+            escape(worker.name),
+            escape(worker.device),
+            escape(worker.study or "idle"),
+            (numbers or "-") + more,
+            format_time(worker.started_at),
+            f"{format_duration(worker.silent_s)} ago",
+        )
+    return table
+
+
+def token_table(tokens: Iterable[tuple[str, str, str, datetime]]) -> Table:
+    """Return one row a token: its name, owner, scope and when it was made."""
+    table = _table("token", "owner", "scope", "created")
+    for name, owner, scope, created_at in tokens:
+        table.add_row(escape(name), escape(owner), scope, format_time(created_at))
     return table
 
 

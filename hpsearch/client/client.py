@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -14,12 +15,15 @@ from hpsearch.client.datasets import Datasets
 from hpsearch.client.decode import View, decode, decode_epoch
 from hpsearch.client.definitions import Draft, Source, read_draft
 from hpsearch.client.discovery import find_address, find_token
+from hpsearch.client.frame import frame_of
 from hpsearch.client.http import Connection
+from hpsearch.client.listen import listen
 from hpsearch.client.submission import Submission, hand_in
 from hpsearch.errors import InvalidDefinition, StudyNotFound, Unavailable
 from hpsearch.settings import read_settings
+from hpsearch.spec.events import Event
 from hpsearch.spec.states import Origin, StudyState, TrialState
-from hpsearch.spec.views import EpochView, StudyView, TrialSummary, TrialView
+from hpsearch.spec.views import EpochView, StudyView, TrialSummary, TrialView, WorkerView
 
 PAGE_SIZE = 200
 OUTAGE_S = 60.0  # a restart of the server takes seconds; longer than this is worth telling
@@ -341,13 +345,14 @@ class Client:
         metric: str | None = None,
         points: int | None = None,
     ) -> list[EpochView]:
-        """Return epochs of many trials of a study.
+        """Return epochs of many trials of a study, fetched page by page.
 
         Args:
             name: The study.
             numbers: Only of these trials.
             metric: Only this metric.
-            points: At most this many epochs a trial, its first and last among them.
+            points: At most this many epochs a trial, its first and last among them; 100 if not
+                given, 10,000 at most.
         """
         query = {"number": numbers, "metric": metric, "points": points}
         rows = self._rows(f"{_study(name)}/epochs", "epochs", query, None)
@@ -376,7 +381,43 @@ class Client:
         """Return all trials as CSV."""
         return self._connection.fetch(f"{_study(name)}/trials.csv").decode()
 
+    def best(self, name: str) -> TrialSummary | None:
+        """Return the best trial, None while none is COMPLETE; the first of a Pareto front."""
+        return next(iter(self.best_trials(name)), None)
+
+    def trials_frame(self, name: str) -> Any:
+        """Return all trials as a ``pandas.DataFrame``: a row a trial, its number as index.
+
+        Columns are ``state``, ``origin``, the parameters, the objectives, ``test_<metric>``,
+        ``epochs``, ``best_epoch``, ``stopped_early``, ``n_parameters``, ``device_seconds``, the
+        times, ``failure`` and ``pruned_by``.
+
+        Raises:
+            NotInstalled: pandas is not installed.
+        """
+        return frame_of(self.trials(name, page_size=1000))
+
+    def events(self, name: str, *, after: int | None = None) -> Iterator[Event]:
+        """Yield what happens in a study, as it happens, until the study has ended.
+
+        The first event is the study as it is. A broken connection is opened again, and the
+        server goes on after the last event: an event may come twice, none is lost.
+
+        Args:
+            name: The study.
+            after: The id of the last event that was read; 0 begins at the study's start.
+
+        Raises:
+            StudyNotFound: There is no such study.
+            Unavailable: The server was gone for a minute.
+        """
+        return listen(self._connection, f"{_study(name)}/events", after, self._sleep)
+
     # the service
+
+    def workers(self) -> list[WorkerView]:
+        """Return the workers that were heard of lately, and what they train."""
+        return list(self._pages("/v1/workers", "workers", WorkerView, {}, None))
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema of a study definition."""
@@ -388,7 +429,7 @@ class Client:
 
     def login_link(self) -> str:
         """Return the address that opens the pages in a browser, the token included."""
-        return f"{self.url}/login?token={self.token}" if self.token else self.url
+        return f"{self.url}/login?token={quote(self.token, safe='')}" if self.token else self.url
 
     def _verb(self, name: str, verb: str) -> StudyView:
         return decode(StudyView, self._connection.request("POST", f"{_study(name)}:{verb}"))

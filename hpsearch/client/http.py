@@ -5,6 +5,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import httpx
 
 from hpsearch.client.decode import parse_json
 from hpsearch.client.problems import error_from_problem, error_from_status
-from hpsearch.errors import Unauthorized, Unavailable
+from hpsearch.errors import InvalidRequest, Unauthorized, Unavailable
 
 N_TRIES = 5  # waits 0.1, 0.2, 0.4, 0.8 s in between, plus jitter: rides out a blip, not an outage
 FIRST_WAIT_S = 0.1
@@ -54,6 +55,9 @@ class Connection:
         timeout_s: Longest wait for one answer.
         transport: Replaces the network in tests.
         sleep: Waits between two tries.
+
+    Raises:
+        InvalidRequest: The token cannot stand in a header.
     """
 
     def __init__(
@@ -68,6 +72,8 @@ class Connection:
         self._sleep = sleep
         headers = {"user-agent": f"hpsearch/{version('hpsearch')}", "accept": "application/json"}
         if token is not None:
+            if not (token.isascii() and token.isprintable()):
+                raise InvalidRequest("the token: expected visible ASCII characters alone")
             headers["authorization"] = f"Bearer {token}"
         self._http = httpx.Client(
             base_url=self.url,
@@ -134,6 +140,31 @@ class Connection:
             _read(response, self.url)
         return response.content
 
+    @contextmanager
+    def stream(
+        self, path: str, *, params: Mapping[str, Any], silence_s: float
+    ) -> Iterator[Iterator[str]]:
+        """Open a stream of events and give its lines; it is not opened again when it breaks.
+
+        Args:
+            path: From ``/v1`` on.
+            params: Query parameters.
+            silence_s: Longest time without a line.
+
+        Raises:
+            HpsearchError: What the server raised, by its problem's type.
+            httpx.TransportError: The connection broke.
+        """
+        timeout = httpx.Timeout(silence_s, connect=CONNECT_S)
+        accept = {"accept": "text/event-stream"}
+        with self._http.stream(
+            "GET", path, params=params, headers=accept, timeout=timeout
+        ) as response:
+            if not response.is_success:
+                response.read()
+                _read(response, self.url)
+            yield response.iter_lines()
+
     def _answer(self, request: httpx.Request) -> tuple[httpx.Response, int]:
         n_tried = 0
         while True:
@@ -142,7 +173,7 @@ class Connection:
                 response = self._http.send(request)
             except httpx.TransportError as error:
                 if is_last:
-                    raise self._unreachable(error) from error
+                    raise self.unreachable(error) from error
             else:
                 if is_last or response.status_code not in WORTH_RETRYING:
                     return response, n_tried
@@ -152,7 +183,8 @@ class Connection:
     def _wait(self, n_tried: int) -> None:
         self._sleep(FIRST_WAIT_S * 2**n_tried * random.uniform(1.0, 1.5))  # noqa: S311 - jitter
 
-    def _unreachable(self, error: httpx.TransportError) -> Unavailable:
+    def unreachable(self, error: httpx.TransportError) -> Unavailable:
+        """Return what to raise when the server cannot be reached."""
         why = str(error) or type(error).__name__
         return Unavailable(
             f"no answer from {self.url} ({why}): start a server with `hpsearch up`, "

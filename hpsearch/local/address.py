@@ -1,7 +1,9 @@
 """Where the API of this machine listens, and what others call it."""
 
 import errno
+import json
 import socket
+from pathlib import Path
 
 from hpsearch.errors import ServiceDown
 
@@ -36,6 +38,18 @@ def url_of(host: str, port: int) -> str:
     everywhere = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared
     name = everywhere.get(host, host)
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def announce(data_dir: Path, url: str, pid: int) -> Path:
+    """Write where the server of a data folder listens, for clients to find; return the file.
+
+    It counts for as long as the process lives.
+    """
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part, file = data_dir / "server.json.part", data_dir / "server.json"
+    part.write_text(json.dumps({"url": url, "pid": pid}) + "\n")
+    part.replace(file)
+    return file
 
 
 def _bind(host: str, port: int) -> socket.socket | None:

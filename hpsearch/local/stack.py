@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import json
 import os
 import socket
 import sys
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpsearch.errors import HpsearchError, ServiceDown
-from hpsearch.local.address import listen, url_of
+from hpsearch.local.address import announce, listen, url_of
 from hpsearch.local.lock import FolderLock
 from hpsearch.local.logfile import LogFile
 from hpsearch.local.redis import BundledRedis
@@ -220,10 +219,7 @@ class Stack:
     def _look_whether_ready(self) -> None:
         api = self._named("api")
         if self._upgrade is None and _is_ready(self._settings.host, self._port):
-            record = json.dumps({"url": self.url, "pid": os.getpid()})
-            part = self._folder / "server.json.part"
-            part.write_text(record + "\n")
-            part.replace(self._server_file)
+            announce(self._folder, self.url, os.getpid())
             self._settled.set()
         elif api.backoff.n_failures >= HOPELESS_AFTER:
             raise ServiceDown(

@@ -202,3 +202,24 @@ class DatasetView:
     owner: str | None = None
     created_at: datetime | None = None
     used_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """One worker.
+
+    Attributes:
+        name: The worker.
+        device: What it trains on.
+        study: The study it trains, None while idle.
+        trials: Numbers of the trials it has claimed.
+        started_at: When it came.
+        silent_s: Seconds since it was last heard of.
+    """
+
+    name: str
+    device: str
+    study: str | None
+    trials: tuple[int, ...]
+    started_at: datetime
+    silent_s: float

@@ -1,5 +1,6 @@
 """What lists need to know of trials before they are read whole."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,26 @@ def stamps_of(tx: Transaction, study_id: int, numbers: list[int]) -> list[TrialS
         query = _stamps().where(trials.c.study_id == study_id, trials.c.number.in_(chunk))
         found |= {stamp.number: stamp for stamp in _fetch(tx, query)}
     return [found[number] for number in numbers]
+
+
+def curve_lengths(
+    tx: Transaction,
+    study_id: int,
+    *,
+    numbers: Sequence[int] | None = None,
+    after: int | None = None,
+    limit: int,
+) -> list[tuple[int, int]]:
+    """Return number and epochs of trials that have any, in number order, beginning after one."""
+    query = select(trials.c.number, trials.c.epochs).where(
+        trials.c.study_id == study_id, trials.c.epochs > 0
+    )
+    if numbers is not None:
+        query = query.where(trials.c.number.in_(numbers))
+    if after is not None:
+        query = query.where(trials.c.number > after)
+    query = query.order_by(trials.c.number).limit(limit)
+    return [(number, n_epochs) for number, n_epochs in tx.execute(query)]
 
 
 def completed_between(

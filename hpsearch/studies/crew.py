@@ -1,35 +1,11 @@
 """Who trains what at this moment."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-
+from hpsearch.spec.views import WorkerView
 from hpsearch.storage import attempts, changes, workers
 from hpsearch.storage.database import Database, now
 
 
-@dataclass(frozen=True, slots=True)
-class CrewMember:
-    """One worker.
-
-    Attributes:
-        name: The worker.
-        device: What it trains on.
-        study: The study it trains, None while idle.
-        trials: Numbers of the trials it has claimed.
-        started_at: When it came.
-        silent_s: Seconds since it was last heard of.
-    """
-
-    name: str
-    device: str
-    study: str | None
-    trials: Sequence[int]
-    started_at: datetime
-    silent_s: float
-
-
-def crew(database: Database) -> list[CrewMember]:
+def crew(database: Database) -> list[WorkerView]:
     """Return the workers heard of lately, by name, with what they train."""
     with database.read() as tx:
         at = now(tx)
@@ -41,11 +17,11 @@ def crew(database: Database) -> list[CrewMember]:
             for attempt in attempts.running(tx, stamp.study_id):
                 claimed.setdefault((attempt.worker, uuid), []).append(attempt.trial_number)
     return [
-        CrewMember(
+        WorkerView(
             name=record.name,
             device=record.device,
             study=stamps[record.study_uuid].name if record.study_uuid in stamps else None,
-            trials=claimed.get((record.name, record.study_uuid or ""), []),
+            trials=tuple(sorted(claimed.get((record.name, record.study_uuid or ""), ()))),
             started_at=record.started_at,
             silent_s=max(0.0, (at - record.last_seen_at).total_seconds()),
         )

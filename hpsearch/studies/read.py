@@ -9,12 +9,11 @@ from typing import TypeVar
 from hpsearch.errors import FieldError, RequestInvalid, TrialNotFound
 from hpsearch.spec.states import Origin, StudyState, TrialState
 from hpsearch.spec.views import EpochView, StudyView, TrialSummary, TrialView
-from hpsearch.storage import epochs, listing, studies, trials, workers
+from hpsearch.storage import epochs, listing, studies, trials
 from hpsearch.storage.database import Database, Transaction
 from hpsearch.storage.listing import TrialStamp
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialRecord
-from hpsearch.storage.workers import WorkerRecord
 from hpsearch.studies.best import best_numbers
 from hpsearch.studies.finished import Finished
 from hpsearch.studies.paging import INT32, INT63, check_limit, decode_token, encode_token
@@ -24,6 +23,7 @@ from hpsearch.studies.views import study_view, summaries, trial_view
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
 MAX_TRIAL_NUMBER = 2**31 - 1
+MAX_EPOCHS_READ = 20_000  # for one page of curves: a third of a second
 ORDERS = ("number", "-number", "value", "-value")
 _SUMMARIES: Finished[TrialSummary] = Finished(lambda summary: summary, most=0)
 
@@ -205,13 +205,52 @@ def study_epochs(
     with database.read() as tx:
         study = studies.get_study(tx, name)
         found = epochs.read_epochs(tx, study.study_id, numbers=numbers)
-    if metric is not None:
-        found = [
-            EpochView(view.number, view.epoch, {metric: view.metrics[metric]})
-            for view in found
-            if metric in view.metrics
-        ]
+    found = _of_metric(found, metric)
     return found if points is None else _thin(found, points)
+
+
+def study_epochs_page(
+    database: Database,
+    name: str,
+    *,
+    metric: str | None = None,
+    numbers: Sequence[int] | None = None,
+    points: int = 100,
+    limit: int = 100,
+    page_token: str | None = None,
+) -> tuple[list[EpochView], str | None]:
+    """Return the curves of a page of trials, and the token of the next page or None.
+
+    Args:
+        database: Where the study lives.
+        name: The study.
+        metric: Only this metric; None for all.
+        numbers: Only these trials; None for all.
+        points: Most epochs per trial, spread evenly, first and last included.
+        limit: Most trials; fewer where they have many epochs, but always one.
+        page_token: Where the page begins.
+
+    Raises:
+        StudyNotFound: There is no such study.
+        RequestInvalid: The limit or the token makes no sense.
+    """
+    check_limit(limit)
+    after = None if page_token is None else decode_token(page_token, INT32)[0]
+    with database.read() as tx:
+        study = studies.get_study(tx, name)
+        lengths = listing.curve_lengths(
+            tx, study.study_id, numbers=numbers, after=after, limit=limit + 1
+        )
+        page: list[int] = []
+        n_read = 0
+        for number, n_epochs in lengths[:limit]:
+            if page and n_read + n_epochs > MAX_EPOCHS_READ:
+                break
+            page.append(number)
+            n_read += n_epochs
+        token = encode_token(page[-1]) if len(page) < len(lengths) else None
+        found = epochs.read_epochs(tx, study.study_id, numbers=page) if page else []
+    return _thin(_of_metric(found, metric), points), token
 
 
 def best_trials(database: Database, name: str) -> list[TrialSummary]:
@@ -224,12 +263,6 @@ def best_trials(database: Database, name: str) -> list[TrialSummary]:
         study = studies.get_study(tx, name)
         best = trials.by_numbers(tx, study.study_id, best_numbers(tx, study))
         return summaries(tx, study, best)
-
-
-def list_workers(database: Database) -> list[WorkerRecord]:
-    """Return the workers seen in the last minutes, by name."""
-    with database.read() as tx:
-        return workers.list_workers(tx)
 
 
 def _trial(tx: Transaction, study: StudyRecord, number: int) -> TrialRecord:
@@ -281,6 +314,16 @@ def _with_others(
 def _after(order: list[int], after: int | None, limit: int) -> list[int]:
     start = order.index(after) + 1 if after in order else 0
     return order[start : start + limit]
+
+
+def _of_metric(found: list[EpochView], metric: str | None) -> list[EpochView]:
+    if metric is None:
+        return found
+    return [
+        EpochView(view.number, view.epoch, {metric: view.metrics[metric]})
+        for view in found
+        if metric in view.metrics
+    ]
 
 
 def _thin(found: Sequence[EpochView], points: int) -> list[EpochView]:

@@ -3,15 +3,19 @@
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpsearch.errors import InvalidRequest, NotFound
 from hpsearch.settings import Settings
 from hpsearch.storage.database import Database
+from hpsearch.storage.tokens import TokenRecord, delete_token, insert_token, list_tokens
 from hpsearch.storage.tokens import find_token as find_stored_token
 
 SCOPES = ("read", "write", "admin")
+_NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,43 @@ def find_token(database: Database, token: str) -> TokenOwner | None:
     with database.read() as tx:
         record = find_stored_token(tx, hash_token(token))
     return None if record is None else TokenOwner(record.owner, record.scope)
+
+
+def create_token(database: Database, name: str, *, owner: str, scope: str) -> str:
+    """Make a token and return it; only its hash is kept, so nobody can show it again.
+
+    Raises:
+        InvalidRequest: Name, owner or scope make no sense.
+        InUse: Another token has the name.
+    """
+    for field, value in (("name", name), ("owner", owner)):
+        if not _NAME.fullmatch(value):
+            raise InvalidRequest(
+                f"{field}: expected 1 to 64 letters, digits, `.`, `_`, `@` or `-`, got {value!r}"
+            )
+    if scope not in SCOPES:
+        raise InvalidRequest(f"scope: expected one of {', '.join(SCOPES)}, got {scope!r}")
+    token = secrets.token_urlsafe(32)
+    with database.write() as tx:
+        insert_token(tx, hash_token(token), name, owner, scope)
+    return token
+
+
+def known_tokens(database: Database) -> list[TokenRecord]:
+    """Return what is known of the tokens that were made, by name."""
+    with database.read() as tx:
+        return list_tokens(tx)
+
+
+def revoke_token(database: Database, name: str) -> None:
+    """Make a token worthless from this moment on.
+
+    Raises:
+        NotFound: There is none of this name.
+    """
+    with database.write() as tx:
+        if not delete_token(tx, name):
+            raise NotFound(f"there is no token named {name!r}; `hpsearch token list` shows all")
 
 
 def _read(path: Path) -> str:

@@ -113,8 +113,10 @@ class FakeApi:
         self.studies: dict[str, dict[str, Any]] = {}
         self.trials: dict[str, list[dict[str, Any]]] = {}
         self.epochs: dict[int, list[dict[str, Any]]] = {}
+        self.workers: list[dict[str, Any]] = []
         self.requests: list[tuple[str, str, dict[str, list[str]], dict[str, str], Any]] = []
         self.next_answers: list[Answer | Exception | None] = []
+        self.told: list[list[tuple[int, str, dict[str, Any]]]] = []  # a list a connection
         self._keys: dict[str, str] = {}
 
     def add(self, name: str, trials: list[dict[str, Any]] | None = None, **changes: Any) -> None:
@@ -152,6 +154,8 @@ class FakeApi:
                 status, value = api.answer(self.command, self.path, headers, text)
                 content = b"" if value is None else json.dumps(value).encode()
                 kind = "application/problem+json" if status >= 400 else "application/json"
+                if isinstance(value, str):
+                    content, kind = value.encode(), "text/event-stream"
                 self.send_response(status)
                 self.send_header("content-type", kind)
                 self.send_header("content-length", str(len(content)))
@@ -185,6 +189,8 @@ class FakeApi:
             return problem(401, "unauthorized", "this token is not valid here")
         if parts.path == "/v1/studies":
             return self._create(headers, body) if method == "POST" else self._list(query)
+        if parts.path == "/v1/workers":
+            return 200, {"workers": self.workers, "next_page_token": None}
         if parts.path == "/v1/studies:validate":
             return self._validate(body)
         rest = parts.path.removeprefix("/v1/studies/").split("/")
@@ -290,11 +296,22 @@ class FakeApi:
                 wanted = [int(number) for number in query.get("number", [])]
                 rows = [{"number": n, **row} for n in wanted for row in self.epochs.get(n, [])]
                 return 200, {"epochs": rows, "next_page_token": None}
+            case ["events"]:
+                return 200, self._told(name)
             case ["best-trials"]:
                 best = self.studies[name]["best_trials"]
                 return 200, {"trials": best, "next_page_token": None}
             case _:
                 return problem(404, "not-found", "there is nothing at this address")
+
+    def _told(self, name: str) -> str:
+        """Return the stream of the next connection."""
+        whole = {k: v for k, v in self.studies[name].items() if k != "definition"}
+        told = self.told.pop(0) if self.told else [(9, "study", whole)]
+        return "".join(
+            f"event: {kind}\nid: {id_}\ndata: {json.dumps({'study': name, **data})}\n\n"
+            for id_, kind, data in told
+        )
 
     def _page(self, key: str, found: list[Any], query: dict[str, list[str]]) -> Answer:
         start = int(query.get("page_token", ["0"])[0])

@@ -30,13 +30,18 @@ def list_trial_epochs(
 
 @router.get("/v1/studies/{name}/epochs", response_model=shapes.EpochList)
 def list_study_epochs(services: ServicesOf, name: StudyName, query: CurveFilterOf) -> Response:
-    """List the curves of many trials, each epoch with its trial's number, down-sampled."""
-    views = read.study_epochs(
+    """List the curves of many trials, each epoch with its trial's number, down-sampled.
+
+    A page ends after `limit` trials, or sooner, at about 20,000 epochs read; a trial is never cut.
+    """
+    views, next_page_token = read.study_epochs_page(
         services.database,
         name,
         metric=query.metric,
         numbers=query.number,
         points=query.points,
+        limit=query.limit,
+        page_token=query.page_token,
     )
     rows = [epoch(view, with_number=True) for view in views]
-    return JsonResponse({"epochs": rows, "next_page_token": None})
+    return JsonResponse({"epochs": rows, "next_page_token": next_page_token})

@@ -44,6 +44,7 @@ CALLS = {
     ("get", "/v1/workers"),
     ("get", "/healthz"),
     ("get", "/readyz"),
+    ("get", "/metrics"),
 }
 
 

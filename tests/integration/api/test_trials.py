@@ -124,6 +124,31 @@ def test_curves_of_many_trials_are_told_apart_by_number(http: Http, hand: Hand) 
     assert {epoch["number"] for epoch in page["epochs"]} == {0, 1}
 
 
+def test_curves_come_in_pages_of_whole_trials(http: Http, hand: Hand) -> None:
+    url = "/v1/studies/study/epochs?metric=val_accuracy&limit=2"
+    first = http.get(url).json()
+    assert [(e["number"], e["epoch"]) for e in first["epochs"]] == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    second = http.get(f"{url}&page_token={first['next_page_token']}").json()
+    third = http.get(f"{url}&page_token={second['next_page_token']}").json()
+    assert [e["number"] for e in second["epochs"]] == [2, 2, 3]
+    assert [e["number"] for e in third["epochs"]] == [4]
+    assert third["next_page_token"] is None
+
+
+def test_a_page_of_curves_ends_early_where_they_are_long(
+    http: Http, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpsearch.studies.read.MAX_EPOCHS_READ", 1)
+    page = http.get("/v1/studies/study/epochs").json()
+    assert {epoch["number"] for epoch in page["epochs"]} == {0}  # one at least
+    assert page["next_page_token"] is not None
+
+
+@pytest.mark.parametrize("query", ["page_token=x", "page_token=WyJhIl0", "limit=0", "points=1"])
+def test_a_senseless_page_of_curves_is_refused(http: Http, hand: Hand, query: str) -> None:
+    assert http.get(f"/v1/studies/study/epochs?{query}").status_code == 422
+
+
 def test_the_best_trial_is_a_list_of_one(http: Http, hand: Hand) -> None:
     page = http.get("/v1/studies/study/best-trials").json()
     assert [trial["number"] for trial in page["trials"]] == [1]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.fake_api import FakeApi
+from tests.services.fake_api import FakeApi, trial
 from tests.unit.cli.conftest import Shell
 
 
@@ -19,6 +19,16 @@ def test_a_verb_prints_the_new_state(api: FakeApi, shell: Shell, verb: str, stat
 
     assert shell(verb, "digits").out.strip() == f"digits: {state} (USER)"
     assert json.loads(shell(verb, "digits", "--json").out)["state"] == state
+
+
+def test_stop_with_a_number_ends_one_trial_and_leaves_the_study(
+    api: FakeApi, shell: Shell
+) -> None:
+    api.add("digits", [trial(0), trial(1, "RUNNING")])
+
+    assert shell("stop", "digits", "1").out.strip() == "digits: trial 1 ends at its next epoch"
+    assert shell("stop", "digits", "0").out.strip() == "digits: trial 0 is COMPLETE"
+    assert api.studies["digits"]["state"] == "ACTIVE"
 
 
 def test_a_verb_that_does_not_apply_exits_2(api: FakeApi, shell: Shell) -> None:

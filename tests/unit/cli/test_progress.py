@@ -1,13 +1,12 @@
 """How a running study looks on a terminal, in a file and to a program."""
 
 import io
-import json
 
 import pytest
 from rich.console import Console
 
 from hpsearch.cli.console import format_duration, format_number, format_params
-from hpsearch.cli.progress import Bars, Display, JsonLines, Lines, make_display
+from hpsearch.cli.progress import Bars, Display, Lines, make_display
 from hpsearch.client.decode import decode
 from hpsearch.client.follow import Look
 from hpsearch.spec.views import EpochView, StudyView, TrialSummary
@@ -97,34 +96,13 @@ def test_bars_stay_within_a_narrow_terminal() -> None:
     assert "digits" in visible
 
 
-@pytest.mark.parametrize(
-    ("is_terminal", "as_json", "kind"),
-    [
-        (True, False, Bars),
-        (False, False, Lines),
-        (True, True, JsonLines),
-        (False, True, JsonLines),
-    ],
-)
-def test_the_display_suits_its_place(*, is_terminal: bool, as_json: bool, kind: type) -> None:
+@pytest.mark.parametrize(("is_terminal", "kind"), [(True, Bars), (False, Lines)])
+def test_the_display_suits_its_place(*, is_terminal: bool, kind: type) -> None:
     console = Console(
         file=io.StringIO(), force_terminal=is_terminal, force_interactive=is_terminal
     )
 
-    assert type(make_display(console, as_json=as_json)) is kind
-
-
-def test_json_lines_are_events(capsys: pytest.CaptureFixture[str]) -> None:
-    display = JsonLines()
-
-    display.show(look(trial(0, "RUNNING")))
-    display.show(look(trial(0, "RUNNING")))
-    display.show(look(trial(0), new=(0,)))
-
-    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [e["event"] for e in events] == ["trial_started", "study", "trial_finished", "study"]
-    assert all(e["study"] == "digits" for e in events)
-    assert events[2]["values"] == {"val_accuracy": 0.9}
+    assert type(make_display(console)) is kind
 
 
 @pytest.mark.parametrize(

@@ -130,12 +130,41 @@ def test_watch_exits_as_the_study_ends(api: FakeApi, shell: Shell, state: str, c
 def test_watch_as_json_writes_an_event_a_line(api: FakeApi, shell: Shell) -> None:
     api.add("digits", [trial(0)], state="COMPLETED", state_reason="MAX_TRIALS")
 
-    events = [json.loads(line) for line in shell("watch", "digits", "--json").out.splitlines()]
+    epoch = {"number": 0, "epoch": 3, "metrics": {"val_loss": None}}
+    epoch["nonfinite"] = {"val_loss": "inf"}
+    active = {**api.studies["digits"], "state": "ACTIVE"}
+    api.told = [[(4, "study", {**active, "definition": None}), (5, "epoch", epoch)]]
+    done = shell("watch", "digits", "--json")
+    events = [json.loads(line) for line in done.out.splitlines()]
 
-    assert [e["event"] for e in events] == ["study"]
-    assert events[0]["state"] == "COMPLETED"
-    assert events[0]["created_at"].endswith("Z")
-    assert "definition" not in events[0]
+    assert done.code == 0
+    # the stream broke before the study had ended, and was opened again where it was
+    assert [e["event"] for e in events] == ["study", "epoch", "study"]
+    assert all(e["study"] == "digits" for e in events)
+    assert events[1]["nonfinite"] == {"val_loss": "inf"}
+    assert events[-1]["state"] == "COMPLETED"
+    assert events[-1]["created_at"].endswith("Z")
+    assert "definition" not in events[-1]
+    asked = [query for _, path, query, *_ in api.requests if path.endswith("/events")]
+    assert asked == [{}, {"after": ["5"]}]
+
+
+def test_workers_are_listed_with_the_study_they_train(api: FakeApi, shell: Shell) -> None:
+    assert "no worker" in shell("workers").out
+    api.workers = [
+        {
+            "name": "host:cpu0",
+            "device": "cpu:0",
+            "study": "digits",
+            "trials": list(range(20)),
+            "started_at": "2026-01-01T00:00:00Z",
+            "silent_s": 1.0,
+        }
+    ]
+    out = shell("workers").out
+    assert "digits" in out
+    assert "20 in all" in out
+    assert json.loads(shell("workers", "--json").out)["workers"][0]["study"] == "digits"
 
 
 def test_an_unknown_study_is_a_usage_error(api: FakeApi, shell: Shell) -> None:

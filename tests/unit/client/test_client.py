@@ -2,7 +2,9 @@
 
 import json
 import math
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -14,6 +16,7 @@ from hpsearch.errors import (
     InvalidRequest,
     MalformedBody,
     NameTaken,
+    NotInstalled,
     StudyNotFound,
     TrialNotFound,
     Unauthorized,
@@ -321,3 +324,90 @@ def test_bodies_are_json_without_nan(client: Client, api: FakeApi) -> None:
     *_, headers, body = api.requests[0]
     assert headers["content-type"] == "application/json"
     assert json.loads(json.dumps(body, allow_nan=False))["description"] == "größer"
+
+
+def test_events_outlive_their_connection_and_go_on_after_the_last(
+    client: Client, api: FakeApi
+) -> None:
+    api.add("digits", [trial(0)])
+    active = dict(api.studies["digits"])
+    epoch = {"number": 0, "epoch": 1, "metrics": {"val_loss": 0.5}}
+    api.told = [
+        [(3, "study", active), (4, "epoch", epoch), (4, "news_of_tomorrow", {})],
+        [(4, "study", active), (7, "epoch", {**epoch, "epoch": 2})],
+        [(8, "study", {**active, "state": "COMPLETED"})],
+    ]
+    events = []
+    for event in client.events("digits", after=0):
+        if event.id == 3:
+            api.next_answers = [None, httpx.ConnectError("restarting"), None]
+        events.append(event)
+
+    assert [(e.kind, e.id) for e in events] == [
+        ("study", 3),
+        ("epoch", 4),
+        ("study", 4),
+        ("epoch", 7),
+        ("study", 8),
+    ]
+    assert events[1].data == epoch
+    asked = [query for _, path, query, *_ in api.requests if path.endswith("/events")]
+    assert asked == [{"after": ["0"]}, {"after": ["4"]}, {"after": ["7"]}]
+
+
+def test_events_of_an_unknown_study_or_of_no_server_are_told_at_once(
+    client: Client, api: FakeApi
+) -> None:
+    with pytest.raises(StudyNotFound):
+        next(client.events("nothing"))
+    api.add("digits")
+    api.next_answers = [httpx.ConnectError("nobody there")]
+    with pytest.raises(Unavailable, match="hpsearch up"):
+        next(client.events("digits"))
+
+
+def test_the_best_trial_is_one_or_none(client: Client, api: FakeApi) -> None:
+    api.add("digits", [trial(0, "RUNNING")])
+    assert client.best("digits") is None
+    api.add("digits", [trial(0), trial(1)])
+    best = client.best("digits")
+    assert best is not None
+    assert best.number == 1
+
+
+def test_trials_as_a_table_need_pandas_and_say_so(
+    client: Client, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.add("digits", [trial(0)])
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(NotInstalled, match="pip install pandas"):
+        client.trials_frame("digits")
+
+
+def test_trials_as_a_table_have_a_column_for_every_parameter_and_metric(
+    client: Client, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Frame(list[dict[str, object]]):
+        def set_index(self, name: str) -> "Frame":
+            self.sort(key=lambda row: int(str(row[name])))
+            return self
+
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=Frame))
+    api.add("digits", [trial(0), trial(1, "RUNNING")])
+    frame = client.trials_frame("digits")
+    assert [row["number"] for row in frame] == [0, 1]
+    assert frame[0]["val_accuracy"] == 0.9
+    assert frame[0]["test_accuracy"] == 0.89
+    assert frame[0]["optimizer.learning_rate"] == 0.01
+    assert (frame[1]["state"], frame[1]["best_epoch"]) == ("RUNNING", None)
+
+
+def test_a_token_of_any_characters_fits_into_the_login_link(api: FakeApi) -> None:
+    client = Client("http://server", "a&b#c d+%", transport=api.transport())
+    assert client.login_link() == "http://server/login?token=a%26b%23c%20d%2B%25"
+
+
+@pytest.mark.parametrize("token", ["é", "a\nb", "a\x00"])
+def test_a_token_no_header_can_hold_is_refused(api: FakeApi, token: str) -> None:
+    with pytest.raises(InvalidRequest, match="token"):
+        Client("http://server", token, transport=api.transport())
