@@ -2,7 +2,7 @@
 
     .venv/bin/python tools/screenshots.py [FOLDER]
 
-Needs a Chromium or Chrome on the PATH and takes about a minute on two cores.
+Needs a Chromium or Chrome on the PATH and takes about a minute on two idle cores.
 """
 
 import shutil
@@ -23,7 +23,7 @@ from hpsearch.spec.states import StudyState
 FOLDER = Path(__file__).parents[1] / "docs" / "screenshots"
 TOKEN = "screenshots"  # noqa: S105 - of a server that lives for a minute
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-WIDE, NARROW = (1280, 800), (360, 740)
+WIDE, TALL, NARROW = (1280, 800), (1280, 1240), (360, 740)
 STUDY = """\
 name: digits-optimizers
 description: Three optimizers on handwritten digits, the hopeless trials pruned by the median.
@@ -46,7 +46,8 @@ RANDOM = STUDY.replace("digits-optimizers", "digits-random").replace(
     "limits:", "sampler: {name: random}\nlimits:"
 )
 SHOOT_AT = 30  # finished trials: there is something to see, and something goes on
-SETTLE_S = 2.0  # until figures are drawn and curves have grown once
+SETTLE_S = 2.0  # until curves have grown once
+DRAWN_MS = 60_000  # most a figure may take
 
 
 def main(folder: Path) -> None:
@@ -86,7 +87,7 @@ def _shoot(browser: Browser, url: str, folder: Path) -> None:
     _picture(browser, url, f"{study}/trials/0", folder / "trial.png")
     compared = "?trial=0&trial=1&trial=2"
     _picture(browser, url, f"{study}/compare{compared}", folder / "compare.png")
-    _picture(browser, url, f"{study}/plots", folder / "plots.png")
+    _picture(browser, url, f"{study}/plots", folder / "plots.png", size=TALL)
     _picture(browser, url, "/new", folder / "new.png")
     _picture(
         browser,
@@ -112,6 +113,9 @@ def _picture(
     page.goto(f"{url}/login?token={TOKEN}")
     page.goto(url + path)
     page.wait_for_timeout(SETTLE_S * 1000)
+    for frame in page.frames[1:]:
+        if frame.url.startswith("http"):  # one that is in sight
+            frame.wait_for_selector("[data-drawn]", timeout=DRAWN_MS)
     page.screenshot(path=target)
     context.close()
 
