@@ -11,6 +11,7 @@ another. ``--processes`` measures one process per trial, all at once on the same
 """
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -143,8 +144,14 @@ def side_by_side(options: argparse.Namespace, name: str, rule: str) -> None:
     for precision in ("exact", "fast"):
         for lanes in options.trainer_lanes if len(options.trainers) > 1 else ():
             crew_of = [(core, pack_trial, (*where, lanes, precision)) for core in options.trainers]
-            with Crew(crew_of) as crew:
-                cases = {"1 trainer": [0], f"{len(crew_of)} trainers": list(range(len(crew_of)))}
+            n = len(crew_of)
+            threaded = (None, threaded_trial, (options.trainers, *where, lanes, precision))
+            with Crew([*crew_of, threaded]) as crew:
+                cases = {
+                    "1 trainer": [0],
+                    f"{n} trainers": list(range(n)),
+                    f"1 trainer of {n} threads": [n],
+                }
                 settings = {**facts, "precision": precision, "lanes": lanes}
                 _in_turn(crew, cases, settings, options)
 
@@ -189,6 +196,15 @@ def pack_trial(folder: str, network: str, rule: str, lanes: int, precision: Prec
     """Return the loop of a pack."""
     splits = images(folder, train_fraction=0.2)
     return pack_loop(NETWORKS[network], splits, BATCH, rule, lanes=lanes, precision=precision)
+
+
+def threaded_trial(
+    cores: Sequence[int], folder: str, network: str, rule: str, lanes: int, precision: Precision
+) -> Work:
+    """Return the loop of a pack with a thread for each of the cores."""
+    os.sched_setaffinity(0, cores)
+    torch.set_num_threads(len(cores))
+    return pack_trial(folder, network, rule, lanes, precision)
 
 
 def _products(model: Model) -> int:
