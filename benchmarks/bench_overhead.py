@@ -3,11 +3,15 @@
 The baseline is plain Optuna (``study.optimize``) on the same kind of database in the same run;
 beside it the common set-up of one stock RQ job per trial. No trial trains anything.
 
-    python -m benchmarks.bench_overhead [--trials 64] [--repeats 5] [--out FILE]
+    python -m benchmarks.bench_overhead [--trials 64] [--repeats 5] [--clock cpu] [--out FILE]
+
+``--clock cpu`` counts this process alone, for a machine whose cores others use as well: neither
+the database's own work nor the waiting for it, and no RQ, which works elsewhere.
 """
 
 import argparse
 import itertools
+import os
 import subprocess
 import sys
 import tempfile
@@ -34,6 +38,7 @@ from tests.studies import Hand, ended, epochs_of, stored
 
 names = (f"study-{n}" for n in itertools.count())
 ids = (f"{n:036d}" for n in itertools.count())
+DATABASES = ("sqlite", "postgresql")
 SPACE = {
     "model": {"family": "mlp", "hidden_units": 8},
     "optimizer": {
@@ -112,6 +117,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    parser.add_argument("--database", choices=DATABASES, action="append")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     n = options.trials
@@ -120,27 +127,34 @@ def main() -> None:
         postgres_server(None) as postgres,
         own_redis() as server,
     ):
-        for kind in ("sqlite", "postgresql"):
+        for kind in options.database or DATABASES:
             is_sqlite = kind == "sqlite"
             url = f"sqlite:///{folder}/ours.db" if is_sqlite else postgres.create()
             plain = f"sqlite:///{folder}/plain.db" if is_sqlite else postgres.create()
             upgrade(url)
             database = Database(url)
-            settings = {"database": kind, "params": N_PARAMS, "reports": N_STEPS}
+            settings = {
+                "database": kind,
+                "params": N_PARAMS,
+                "reports": N_STEPS,
+                "load": round(os.getloadavg()[0], 1),
+            }
+            cases = {"study.optimize": Case(optuna_alone(plain, n), settings)}
+            if options.clock == "wall":
+                by_rq = stock_rq(plain, server.tcp_url, n // 8)
+                cases["one RQ job per trial"] = Case(by_rq, settings)
+            for pack in (1, 32):
+                cases[f"pack of {pack}"] = Case(
+                    ours(database, pack, n), {**settings, "pack": pack}
+                )
             compare(
                 "what does everything around a trial cost",
-                {
-                    "study.optimize": Case(optuna_alone(plain, n), settings),
-                    "one RQ job per trial": Case(
-                        stock_rq(plain, server.tcp_url, n // 8), settings
-                    ),
-                    "pack of 1": Case(ours(database, 1, n), {**settings, "pack": 1}),
-                    "pack of 32": Case(ours(database, 32, n), {**settings, "pack": 32}),
-                },
+                cases,
                 baseline="study.optimize",
                 unit="trials/s",
                 repeats=options.repeats,
                 out=options.out,
+                clock=options.clock,
             )
             database.dispose()
 
