@@ -37,6 +37,7 @@ def _points(data: PlotData, state: TrialState, trials: list[PlotTrial]) -> Trace
         "text": [hover(trial.number, data.told(trial)) for trial in trials],
         "hovertemplate": "%{text}<br><b>%{y:.5g}</b><extra></extra>",
         "marker": marker(state),
+        "cliponaxis": False,  # trial 0 stands on the axis
     }
 
 
