@@ -61,6 +61,12 @@ def test_a_study_is_written_watched_paused_and_resumed(stack: Stack, open_page: 
     expect(page.locator("[data-state]")).to_have_text("CANCELLED")
     page.locator("[data-best] a").click()
     expect(page.get_by_role("heading", name="Confusion on the test split")).to_be_visible()
+    expect(page.locator("#histograms svg")).to_have_count(0)
+    page.get_by_role("button", name="Show histograms").click()
+    first_bars = page.locator("#histograms section", has_text="0.weight").locator("rect")
+    expect(first_bars).to_have_count(40)
+    expect(page.locator("#histograms")).to_contain_text("deviation")
+    expect(page.get_by_role("button", name="Show histograms")).to_be_hidden()
     with page.expect_download() as download:
         page.get_by_role("link", name="Model, safetensors").click()
     assert download.value.path().stat().st_size > 1_000
