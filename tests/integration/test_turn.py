@@ -17,6 +17,7 @@ from hpsearch.studies.control import pause, resume
 from hpsearch.studies.read import get_study, get_trial, list_trials, study_epochs
 from hpsearch.studies.recover import expire_leases, renew_leases, worker_lost
 from hpsearch.studies.report import report
+from hpsearch.training.pack import Pack
 from hpsearch.turn import TurnRunner
 from tests.studies import opened, past_preflight, stored
 
@@ -190,6 +191,33 @@ def test_a_sampler_that_breaks_fails_the_study_and_not_the_worker(
     study = get_study(database, "study")
     assert (study.state, study.state_reason) == (StudyState.FAILED, "INTERNAL")
     assert "no points" in study.warnings[-1]
+
+
+def test_running_out_of_memory_costs_no_trial_an_attempt(
+    database: Database, make_runner: Callable[..., TurnRunner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Pack.train_epoch
+    sizes: list[int] = []
+
+    def train_epoch(pack: Pack, poll: Callable[[], None]) -> Any:
+        sizes.append(len(pack.lanes))
+        if len(pack.lanes) > 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
+        return whole(pack, poll)
+
+    model = {"family": "mlp", "hidden_units": 16}
+    changed = {**SMALL, "model": model, "execution": {"lanes": 4}}
+    stored(database, **changed)
+    make_runner().run(None, never)
+    stored(database, "tight", **changed)
+    monkeypatch.setattr(Pack, "train_epoch", train_epoch)
+    make_runner().run(None, never)
+    assert max(sizes) > 1, "nothing was ever too large"
+    assert get_study(database, "tight").counts.complete == 6
+    for number in range(6):
+        attempts_ = get_trial(database, "tight", number).attempts or ()
+        assert [one.state for one in attempts_] == [AttemptState.SUCCEEDED]
+    assert results(database, "tight") == results(database, "study")
 
 
 def test_an_engine_that_breaks_costs_attempts_and_ends(
