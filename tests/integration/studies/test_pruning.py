@@ -208,7 +208,7 @@ def test_a_pruner_of_ones_own_sees_whole_trials_and_decides_alike(
     monkeypatch.setitem(REGISTRY._classes, "by_optuna", ByOptuna)
     theirs = pruning(database, {"name": "by_optuna"}, name="theirs")
     ours = pruning(database, HALVING, name="ours")
-    found = []
+    found: list[list[Any]] = []
     for hand in (theirs, ours):
         trial = finish_three(hand)
         decisions = [hand.epoch(trial, 1, 0.65), hand.epoch(trial, 2, 0.3)]
