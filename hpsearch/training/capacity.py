@@ -27,6 +27,7 @@ _OUT_OF_MEMORY = (  # of a plain RuntimeError
     "can't allocate memory",  # torch's allocator of a CPU; on Windows:
     "not enough memory",
     "STATUS_ALLOC_FAILED",  # cuBLAS and cuDNN, of their own workspaces
+    "CUDA error: out of memory",  # the driver, of a graph
 )
 
 

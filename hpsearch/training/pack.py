@@ -294,6 +294,8 @@ class Pack:
 
     def forget_programs(self) -> None:
         """Let go of recorded steps and their memory: they are made again when needed."""
+        if self._programs is not None:
+            self._programs.forget()  # they know their pack: nobody else would free them soon
         self._programs = self._program = None
 
     def _take(

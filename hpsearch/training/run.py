@@ -112,6 +112,9 @@ class Run:
             self._is_stopping = True
             if any(lane.pending or lane.end for lane in self._lanes.values()):
                 self._ask()
+        finally:
+            for pack in self._packs:  # where an exception leaves them, too, their memory is freed
+                pack.forget_programs()
         self._hand_back(tuple(self._lanes.values()))
         return tuple(self._handed)
 
@@ -217,7 +220,8 @@ class Run:
         """Go on from the last boundary in packs of half the size; alone, the lane fails."""
         lanes = tuple(pack.lanes)
         log.warning("pack_out_of_memory", n_lanes=len(lanes), reason=str(error)[:200])
-        if len(lanes) == len(self._packs) == 1:
+        is_alone = len(lanes) == len(self._packs) == 1
+        if is_alone and not self._setup.warm.clear():
             message = f"one lane alone does not fit: {str(error)[:500]}"
             lanes[0].end = LaneEnd(LaneOutcome.FAILED, failure=(FailureKind.OOM, message))
             self._leave(pack, lanes[0])

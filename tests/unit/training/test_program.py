@@ -1,5 +1,7 @@
 """Recorded steps are the steps: the same operations, on memory that stays where it is."""
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,9 +26,10 @@ from hpsearch.training import program as program_module
 from hpsearch.training import update as update_module
 from hpsearch.training.engine import Engine, Precision, matmul_precision
 from hpsearch.training.graphs import Recorder
-from hpsearch.training.lanes import LaneOutcome
+from hpsearch.training.lanes import Boundary, LaneOutcome, Reply
 from hpsearch.training.pack import Pack
 from hpsearch.training.planner import Planner
+from hpsearch.training.program import Program, Programs
 from hpsearch.training.warm import Warm
 from tests.lanes import LOWEST_LOSS, Caller, class_splits, line_splits, play, trial
 
@@ -428,3 +431,60 @@ def test_on_a_gpu_the_precision_is_a_runs_own(precision: Precision, inside: str)
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+class Deaf(Recorder):
+    """Its recordings hold nothing, and do nothing."""
+
+    def warm(self, work: Callable[[], None]) -> None:
+        work()
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None
+
+
+def test_a_run_that_breaks_leaves_no_program_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack_module, "recorder_of", lambda _: Deaf())
+    programs: list[weakref.ref[Program]] = []
+    begin = Programs.begin
+
+    def seen(owner: Programs, lanes: Any) -> Program:
+        program = begin(owner, lanes)
+        programs.append(weakref.ref(program))
+        return program
+
+    monkeypatch.setattr(Programs, "begin", seen)
+
+    def decide(boundary: Boundary) -> Reply:
+        if boundary.reports:
+            raise ConnectionError("the database is away")
+        return Reply()
+
+    gc.disable()
+    try:
+        with pytest.raises(ConnectionError):
+            play(
+                Engine(CLASSES, LOWEST_LOSS, 3, lanes=2), [trial(epochs=10_000)] * 2, decide=decide
+            )
+        assert programs
+        assert all(program() is None for program in programs)
+    finally:
+        gc.enable()
+
+
+def test_a_lane_alone_gets_the_memory_of_packs_that_wait(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack_module, "recorder_of", lambda _: recording)
+    engine, warm = Engine(CLASSES, LOWEST_LOSS, 3), Warm()
+    warm.keep("a large one", engine.pack(trial(), 4))
+    whole = Pack.train_epoch
+
+    def train_epoch(pack: Pack, poll: Callable[[], None]) -> Any:
+        if warm._packs:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(pack, poll)
+
+    monkeypatch.setattr(Pack, "train_epoch", train_epoch)
+    caller = play(Engine(CLASSES, LOWEST_LOSS, 3, lanes=1, warm=warm), [trial()])
+    assert caller.ends[0].outcome is LaneOutcome.COMPLETED, caller.ends[0].failure
