@@ -54,7 +54,8 @@ def test_turns_leave_nothing_behind(database: Database, tmp_path: Path) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         resident.append(pages * os.sysconf("SC_PAGE_SIZE") / 1024)
 
-    assert slope(objects) / EVERY < 5, "objects a turn"
+    # what other tests left here comes and goes by a few; a kept definition has thousands
+    assert slope(objects) / EVERY < 25, "objects a turn"
     assert slope(resident) / EVERY < 300, "kB a turn; the examples alone are 460"
 
 

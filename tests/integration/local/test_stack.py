@@ -187,6 +187,8 @@ class Script:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            # tests in the background of a shell run without it, and would hand that on
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
     def wait_ready(self) -> None:
