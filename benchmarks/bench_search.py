@@ -211,6 +211,12 @@ def best_so_far(accuracies: Sequence[float]) -> Iterator[float]:
         yield best
 
 
+def rises(curve: Sequence[float]) -> list[tuple[int, float]]:
+    """Return the epochs at which a curve rises, from 1, each with its value, and the last one."""
+    found = [(i + 1, value) for i, value in enumerate(curve) if i == 0 or value > curve[i - 1]]
+    return [*found, (len(curve), curve[-1])]
+
+
 def summarise(
     dataset: str, curves: dict[tuple[str, str], list[list[float]]], budget: int, out: Path
 ) -> None:
@@ -278,7 +284,8 @@ def main() -> None:
             ):
                 curves.setdefault((name, system), []).append(list(best_so_far(accuracies)))
         with args.out.with_suffix(f".{args.dataset}.curves.json").open("w") as file:
-            json.dump({" ".join(key): runs for key, runs in curves.items()}, file)
+            steps = {" ".join(key): [rises(run) for run in runs] for key, runs in curves.items()}
+            json.dump(steps, file)
     summarise(args.dataset, curves, args.trials * EPOCHS, args.out)
 
 

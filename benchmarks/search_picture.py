@@ -6,6 +6,7 @@
 import argparse
 import json
 import statistics
+from itertools import pairwise
 from pathlib import Path
 
 COLORS = {  # Okabe and Ito: told apart by everybody
@@ -13,9 +14,19 @@ COLORS = {  # Okabe and Ito: told apart by everybody
     "tpe": "#0072B2",
     "random+hyperband": "#E69F00",
     "tpe+median": "#009E73",
+    "random+halving": "#CC79A7",
+    "tpe+halving": "#D55E00",
 }
-WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 720, 400, 64, 44, 150, 48
+WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 740, 400, 64, 44, 170, 48
 SYSTEMS = {"ours": "", "optuna": ' stroke-dasharray="5 4" opacity="0.8"'}
+
+
+def curve_of(rises: list[tuple[int, float]]) -> list[float]:
+    """Return the best value after each epoch."""
+    curve: list[float] = []
+    for (epoch, value), (until, _) in pairwise([*rises, (rises[-1][0] + 1, 0.0)]):
+        curve += [value] * (until - epoch)
+    return curve
 
 
 def median_curve(runs: list[list[float]], budget: int) -> list[float]:
@@ -70,8 +81,8 @@ def draw(curves: dict[str, list[list[float]]], title: str) -> str:
         x = WIDTH - RIGHT + 12
         parts.append(f'<path d="M{x},{y - 4}h20" stroke="{color}" stroke-width="2"/>')
         parts.append(f'<text x="{x + 26}" y="{y}">{name}</text>')
-    parts.append(f'<text x="{WIDTH - RIGHT + 12}" y="{TOP + 120}">solid: hpsearch</text>')
-    parts.append(f'<text x="{WIDTH - RIGHT + 12}" y="{TOP + 140}">dashed: Optuna</text>')
+    parts.append(f'<text x="{WIDTH - RIGHT + 12}" y="{TOP + 160}">solid: hpsearch</text>')
+    parts.append(f'<text x="{WIDTH - RIGHT + 12}" y="{TOP + 180}">dashed: Optuna</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -82,7 +93,9 @@ def main() -> None:
     parser.add_argument("--title", default="Best validation accuracy, median over the seeds")
     parser.add_argument("--out", type=Path, default=Path("docs/search.svg"))
     args = parser.parse_args()
-    args.out.write_text(draw(json.loads(args.curves.read_text()), args.title))
+    stored = json.loads(args.curves.read_text())
+    curves = {key: [curve_of(run) for run in runs] for key, runs in stored.items()}
+    args.out.write_text(draw(curves, args.title))
 
 
 if __name__ == "__main__":
