@@ -11,7 +11,9 @@ from sqlalchemy import Select, select
 from hpsearch.spec.states import Origin, TrialState
 from hpsearch.storage.database import Transaction
 from hpsearch.storage.tables import optuna_trials, optuna_values, trials
-from hpsearch.storage.trials import CHUNK
+from hpsearch.storage.trials import CHUNK, filtered
+
+_STAMP = (trials.c.number, trials.c.revision, optuna_trials.c.state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,7 @@ def stamps_by_number(
 ) -> list[TrialStamp]:
     """Return the stamps of trials in number order, beginning after a number."""
     number = trials.c.number
-    query = _stamps().where(trials.c.study_id == study_id)
-    if state is not None:
-        query = query.where(optuna_trials.c.state == OptunaState[state.name])
-    if origin is not None:
-        query = query.where(trials.c.origin == origin)
+    query = filtered(select(*_STAMP), study_id, state=state, origin=origin)
     if after is not None:
         query = query.where(number < after if is_descending else number > after)
     query = query.order_by(number.desc() if is_descending else number.asc())
@@ -53,7 +51,7 @@ def stamps_of(tx: Transaction, study_id: int, numbers: list[int]) -> list[TrialS
     found: dict[int, TrialStamp] = {}
     for i in range(0, len(numbers), CHUNK):
         chunk = numbers[i : i + CHUNK]
-        query = _stamps().where(trials.c.study_id == study_id, trials.c.number.in_(chunk))
+        query = filtered(select(*_STAMP), study_id).where(trials.c.number.in_(chunk))
         found |= {stamp.number: stamp for stamp in _fetch(tx, query)}
     return [found[number] for number in numbers]
 
@@ -103,12 +101,6 @@ def completed_between(
     for number, value, kind in tx.execute(query):
         found.setdefault(number, []).append(TrialValueModel.stored_repr_to_value(value, kind))
     return list(found.items())
-
-
-def _stamps() -> Select[Any]:
-    joined = trials.join(optuna_trials, trials.c.trial_id == optuna_trials.c.trial_id)
-    columns = (trials.c.number, trials.c.revision, optuna_trials.c.state)
-    return select(*columns).select_from(joined)
 
 
 def _fetch(tx: Transaction, query: Select[Any]) -> list[TrialStamp]:

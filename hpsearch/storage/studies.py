@@ -228,12 +228,6 @@ def virtual_times(tx: Transaction, but: int) -> list[tuple[str, bool, float]]:
     ]
 
 
-def live_uuids(tx: Transaction) -> list[str]:
-    """Return the uuids of the studies in which something may happen, oldest first."""
-    query = select(studies.c.uuid).where(studies.c.state.in_((*LIVE_STATES, StudyState.PAUSED)))
-    return list(tx.execute(query.order_by(studies.c.study_id)).scalars())
-
-
 def update_study(tx: Transaction, study: StudyRecord, **changes: Any) -> None:
     """Write columns of a locked study."""
     tx.execute(update(studies).where(studies.c.study_id == study.study_id).values(**changes))

@@ -176,32 +176,18 @@ def numbers(
     origin: Origin | None = None,
 ) -> list[int]:
     """Return the numbers of the study's trials in order, filtered."""
-    query = _filtered(select(trials.c.number), study_id, state, origin)
+    query = filtered(select(trials.c.number), study_id, state=state, origin=origin)
     return list(tx.execute(query.order_by(trials.c.number)).scalars())
 
 
-def page_by_number(
-    tx: Transaction,
+def filtered(
+    query: Select[Any],
     study_id: int,
     *,
-    state: TrialState | None,
-    origin: Origin | None,
-    is_descending: bool,
-    after: int | None,
-    limit: int,
-) -> list[TrialRecord]:
-    """Return trials in number order, beginning after a number."""
-    query = _filtered(select(*_COLUMNS), study_id, state, origin)
-    column = trials.c.number
-    if after is not None:
-        query = query.where(column < after if is_descending else column > after)
-    query = query.order_by(column.desc() if is_descending else column.asc())
-    return fetch(tx, query.limit(limit))
-
-
-def _filtered(
-    query: Select[Any], study_id: int, state: TrialState | None, origin: Origin | None
+    state: TrialState | None = None,
+    origin: Origin | None = None,
 ) -> Select[Any]:
+    """Return a query over our trials and Optuna's, narrowed to those of a study that match."""
     joined = trials.join(optuna_trials, trials.c.trial_id == optuna_trials.c.trial_id)
     query = query.select_from(joined).where(trials.c.study_id == study_id)
     if state is not None:
