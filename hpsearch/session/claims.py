@@ -56,10 +56,19 @@ class Claims:
         """The claim whose trials may be leased but are not with the caller yet."""
         return self._claim_id
 
+    @property
+    def rest_s(self) -> float:
+        """How long no claim is made because the database is away, s; 0 when one may be."""
+        return self._outage.rest_s
+
     def ask(self, n: int, *, is_idle: bool) -> None:
-        """Begin to claim up to ``n`` trials, unless a claim is under way or just found nothing."""
+        """Begin to claim up to ``n`` trials.
+
+        Nothing happens while a claim is under way or the database is away, nor, unless the
+        caller is idle, shortly after a claim that found nothing.
+        """
         has_rest = time.monotonic() < self._again_at and not is_idle
-        if self._pending is not None or n <= 0 or has_rest:
+        if self._pending is not None or n <= 0 or self.rest_s > 0 or has_rest:
             return
         self._claim_id = self._claim_id or str(uuid4())
         self._pending = self._thread.submit(self._claim, n, self._claim_id)

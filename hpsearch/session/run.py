@@ -43,6 +43,7 @@ QUICK_CLAIM_S = 0.05  # how long a running pack may wait for a claim; longer one
 STALLED_AFTER_S = 60.0  # no progress for this long in training: leases are no longer renewed
 LOADING_LIMIT_S = 600.0  # the same while data is loaded, code compiled, points sampled
 MAX_UNSENT_EPOCHS = 10_000  # kept while the database is away; then the training waits for it
+NAP_S = 0.2  # between two looks, while the database is away, whether somebody wants us to stop
 LAST_WORDS_S = 3.0  # a trainer that is told to leave has 7 s
 ASK_AGAIN_SHARE = 0.1  # of a slice: how often to look, once it is over, whether to leave
 LEAD_SHARE = 0.5  # of a slice: what a study is ahead when it leaves, and behind when it is next
@@ -244,7 +245,7 @@ class Session:
                 is_full = self._n_unsent() > MAX_UNSENT_EPOCHS
                 if not (wait or is_full) or self.is_interrupted():
                     return {}
-                time.sleep(min(rest_s, 0.2))  # and look whether somebody wants us to stop
+                time.sleep(min(rest_s, NAP_S))
                 continue
             with contextlib.suppress(ServiceDown):
                 return self._report()
@@ -326,10 +327,9 @@ class Session:
         if not self._is_leaving:
             self._claims.ask(n, is_idle=is_idle)
         claimed = self._claims.collect(None if is_idle else QUICK_CLAIM_S)
-        pause_s = 0.1
         while is_idle and self._claims.claim_id is not None and not self.is_interrupted():
-            time.sleep(pause_s)  # the database is away: what it may have leased to us is ours
-            pause_s = min(5.0, pause_s * 2)
+            # the database is away: what it may have leased to us is ours
+            time.sleep(min(self._claims.rest_s, NAP_S))
             self._claims.ask(n, is_idle=True)
             claimed = self._claims.collect(None)
         return self._admitted(claimed)

@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from hpsearch.errors import ServiceDown
+from hpsearch.processes import Backoff
 from hpsearch.spec.states import AttemptState, StudyState, TrialState
 from hpsearch.storage import attempts
 from hpsearch.storage.database import Database
@@ -315,6 +316,31 @@ def test_a_worker_that_was_away_for_too_long_is_fenced_and_begins_anew(
     assert states.count(AttemptState.LOST) > 0
     assert states.count(AttemptState.SUCCEEDED) == 2
     assert journal.told == [("database_lost", "report"), ("database_found", "report")]
+
+
+def test_an_interruption_is_noticed_while_claims_wait_for_the_database(
+    database: Database, make_runner: Callable[..., TurnRunner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed_at: list[float] = []
+
+    def away(*_: Any) -> None:
+        failed_at.append(time.monotonic())
+        raise ServiceDown("database", "away")
+
+    def soon() -> bool:
+        return bool(failed_at) and time.monotonic() > failed_at[0] + 0.5
+
+    stored(database, **SMALL)
+    past_preflight(database)
+    monkeypatch.setattr("hpsearch.session.claims.claim", away)
+    monkeypatch.setattr(
+        "hpsearch.session.outage.Backoff", lambda **_: Backoff(first_s=30.0, longest_s=30.0)
+    )
+    make_runner().run(None, soon)
+
+    assert len(failed_at) == 1, "asked again before the outage's back-off was over"
+    assert time.monotonic() < failed_at[0] + 1.5
+    assert get_study(database, "study").counts.running == 0
 
 
 def test_a_diverging_trial_fails_alone(
