@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from hpsearch.errors import FieldError, RequestInvalid, StudyNotFound, TrialNotFound
 from hpsearch.spec.states import Origin, StudyState, TrialState
+from hpsearch.storage.trials import MAX_TRIAL_NUMBER
 
-MAX_TRIAL_NUMBER = 2**31 - 1  # Optuna keeps numbers in 32 bits
 MAX_SHOWN_CHARS = 100
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")

@@ -7,9 +7,9 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hpsearch.api.bodies import JSON, checked_media_type
-from hpsearch.api.params import MAX_TRIAL_NUMBER
 from hpsearch.errors import FieldError, RequestInvalid
 from hpsearch.spec.yaml import load_json
+from hpsearch.storage.trials import MAX_TRIAL_NUMBER
 
 MERGE_PATCH = "application/merge-patch+json"
 

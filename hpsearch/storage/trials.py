@@ -38,6 +38,7 @@ from hpsearch.storage.tables import (
 
 FIXED_PARAMS = "fixed_params"  # Optuna's name for what an enqueued trial is asked to try
 _distribution = lru_cache(4096)(json_to_distribution)  # a study has few, its trials many
+MAX_TRIAL_NUMBER = 2**31 - 1  # Optuna keeps numbers in 32 bits
 CHUNK = 500  # most ids in one IN list, well under SQLite's variable limit
 
 
@@ -166,6 +167,12 @@ def by_numbers(tx: Transaction, study_id: int, numbers: Iterable[int]) -> list[T
         query = select_trials(trials.c.study_id == study_id, trials.c.number.in_(chunk))
         found += fetch(tx, query.order_by(trials.c.number))
     return found
+
+
+def find_trial(tx: Transaction, study_id: int, number: int) -> TrialRecord | None:
+    """Return the study's trial of this number, None if there is none; any number may be asked."""
+    wanted = [number] if 0 <= number <= MAX_TRIAL_NUMBER else []
+    return next(iter(by_numbers(tx, study_id, wanted)), None)
 
 
 def numbers(

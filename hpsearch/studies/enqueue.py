@@ -82,7 +82,7 @@ def retry(
         verb = f"retry trial {number} of"
         if study.state in {StudyState.STOPPED, StudyState.CANCELLED, StudyState.FAILED}:
             raise WrongState(verb, name, study.state)
-        failed = _trial(tx, study, number)
+        failed = trials.find_trial(tx, study.study_id, number)
         if failed is None:
             raise TrialNotFound(name, number)
         if failed.state is not TrialState.FAIL:
@@ -144,7 +144,7 @@ def _point(
         raise RequestInvalid([FieldError(("params",), message, params)])
     if from_trial is None:
         return checked_point(compiled(study).space, params or {})
-    trial = _trial(tx, study, from_trial)
+    trial = trials.find_trial(tx, study.study_id, from_trial)
     if trial is None:
         message = f"the study has no trial {from_trial}"
         raise RequestInvalid([FieldError(("from_trial",), message, from_trial)])
@@ -159,9 +159,3 @@ def _params_of(tx: Transaction, trial: TrialRecord) -> dict[str, ParameterValue]
     ids = [trial.trial_id]
     found = trials.read_params(tx, ids) if trial.has_params else trials.fixed_params(tx, ids)
     return found.get(trial.trial_id, {})
-
-
-def _trial(tx: Transaction, study: StudyRecord, number: int) -> TrialRecord | None:
-    if not 0 <= number < 2**31:
-        return None
-    return next(iter(trials.by_numbers(tx, study.study_id, [number])), None)

@@ -11,7 +11,6 @@ from hpsearch.spec.states import TrialState
 from hpsearch.storage import datasets, studies, trials
 from hpsearch.storage.database import Database
 from hpsearch.studies.compiled import compiled
-from hpsearch.studies.read import MAX_TRIAL_NUMBER
 from hpsearch.studies.views import trial_view
 
 WEIGHTS = "model.safetensors"
@@ -27,11 +26,10 @@ def get_model(database: Database, artifacts_dir: Path, name: str, number: int) -
     """
     with database.read() as tx:
         study = studies.get_study(tx, name)
-        known = 0 <= number <= MAX_TRIAL_NUMBER
-        found = trials.by_numbers(tx, study.study_id, [number]) if known else []
-        if not found:
+        found = trials.find_trial(tx, study.study_id, number)
+        if found is None:
             raise TrialNotFound(name, number)
-        trial = trial_view(tx, study, found[0])
+        trial = trial_view(tx, study, found)
         data = compiled(study).data
         upload = datasets.find_dataset(tx, data.name) if data.stored else None
     if trial.state is not TrialState.COMPLETE:

@@ -22,7 +22,6 @@ from hpsearch.studies.views import study_view, summaries, trial_view
 
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
-MAX_TRIAL_NUMBER = 2**31 - 1
 MAX_EPOCHS_READ = 20_000  # for one page of curves: a third of a second
 ORDERS = ("number", "-number", "value", "-value")
 _SUMMARIES: Finished[TrialSummary] = Finished(lambda summary: summary, most=0)
@@ -201,7 +200,7 @@ def study_epochs(
         StudyNotFound: There is no such study.
     """
     if numbers is not None:
-        numbers = [number for number in numbers if 0 <= number <= MAX_TRIAL_NUMBER]
+        numbers = [number for number in numbers if 0 <= number <= trials.MAX_TRIAL_NUMBER]
     with database.read() as tx:
         study = studies.get_study(tx, name)
         found = epochs.read_epochs(tx, study.study_id, numbers=numbers)
@@ -266,11 +265,10 @@ def best_trials(database: Database, name: str) -> list[TrialSummary]:
 
 
 def _trial(tx: Transaction, study: StudyRecord, number: int) -> TrialRecord:
-    if 0 <= number <= MAX_TRIAL_NUMBER:
-        found = trials.by_numbers(tx, study.study_id, [number])
-        if found:
-            return found[0]
-    raise TrialNotFound(study.name, number)
+    found = trials.find_trial(tx, study.study_id, number)
+    if found is None:
+        raise TrialNotFound(study.name, number)
+    return found
 
 
 def _page_by_value(

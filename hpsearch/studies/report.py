@@ -241,7 +241,7 @@ def _record(
     if verdicts is not None:
         new_attrs = {lane.trial_id: view.new_attrs(lane.trial_id) for lane in lanes}
         trials.write_system_attrs(tx, new_attrs)
-        _take_ends(view, endings)
+        _take_ends(view, lanes, endings)
         view.written(study.revision)
     counts = tallies.count(tx, study)
     study = settle_counted(tx, study, counts, at, reason=_target_reached(study, lanes))
@@ -299,9 +299,12 @@ def _pruner(definition: Definition) -> Pruner | None:
     return pruner if isinstance(pruner, Pruner) and pruner.needs is not Needs.NOTHING else None
 
 
-def _take_ends(view: JudgedStudy, endings: Mapping[int, Ending]) -> None:
-    for trial_id, ending in endings.items():
-        view.end(trial_id, OptunaState[ending.state.name])
+def _take_ends(view: JudgedStudy, lanes: Sequence[_Lane], endings: Mapping[int, Ending]) -> None:
+    """Show the ends that were decided here; those that were reported are seen already."""
+    for lane in lanes:
+        ending = endings.get(lane.trial_id)
+        if ending is not None and lane.report.end is None:
+            view.end(lane.trial_id, OptunaState[ending.state.name])
 
 
 def _judge(

@@ -18,10 +18,9 @@ def stop_trial(database: Database, name: str, number: int) -> TrialView:
     """
     with database.write() as tx:
         study = studies.lock_by_name(tx, name)
-        found = trials.by_numbers(tx, study.study_id, [number] if 0 <= number < 2**31 else [])
-        if not found:
+        trial = trials.find_trial(tx, study.study_id, number)
+        if trial is None:
             raise TrialNotFound(name, number)
-        (trial,) = found
         if trial.state is TrialState.WAITING and trial.n_attempts == 0:
             raise WrongState(f"stop trial {number} of", name, trial.state, "it has not begun")
         if not trial.state.has_finished and not trial.is_asked_to_stop:

@@ -14,19 +14,14 @@ from hpsearch.api.pages.study_pages import (
     objective_metrics,
     series,
 )
-from hpsearch.api.params import (
-    MAX_TRIAL_NUMBER,
-    Parameters,
-    StudyName,
-    Text,
-    TrialNumber,
-)
+from hpsearch.api.params import Parameters, StudyName, Text, TrialNumber
 from hpsearch.api.services import IdentityOf, ServicesOf
 from hpsearch.errors import RequestInvalid
 from hpsearch.spec.dump import dump_yaml
 from hpsearch.spec.states import Origin, TrialState
 from hpsearch.spec.views import EpochView, TrialView
 from hpsearch.storage.database import Database
+from hpsearch.storage.trials import MAX_TRIAL_NUMBER
 from hpsearch.studies import read
 from hpsearch.studies.events import current_revision
 from hpsearch.studies.models import has_model
