@@ -43,6 +43,7 @@ class PluginReader:
         names: Advice about unknown fields.
         problems: Takes what is wrong.
         parameter: What its parameters' names begin with, if that is not ``where``.
+        default: The plugin of a section that names none; None where it has to be named.
     """
 
     def __init__(
@@ -53,9 +54,11 @@ class PluginReader:
         names: FieldNames,
         problems: Problems,
         parameter: str | None = None,
+        default: str | None = None,
     ) -> None:
         self._where = where
         self._parameter = parameter or where
+        self._default = default
         self._key = key
         self._plugins = plugins
         self._problems = problems
@@ -84,16 +87,18 @@ class PluginReader:
                 (*loc, "label"), "belongs into a branch, inside choices", raw["label"]
             )
             del written["label"]
-        return self._section(written, loc)
+        return self._section(written, loc, self._default)
 
     def _example(self, raw: Any = None) -> str:
         is_name = isinstance(raw, str) and raw in self._plugins
         name = raw if is_name else next(iter(self._plugins), "...")
         return f"an object such as {{{self._key}: {name}}}"
 
-    def _section(self, written: Mapping[str, Written], loc: Loc) -> Section | None:
+    def _section(
+        self, written: Mapping[str, Written], loc: Loc, default: str | None = None
+    ) -> Section | None:
         fields = {field: item for field, item in written.items() if field != self._key}
-        name = self._plugin_name(written.get(self._key), loc)
+        name = self._plugin_name(written.get(self._key), loc, default)
         if name is not None:
             settings = self._plugins[name]
             plugin = (self._key, name)
@@ -109,8 +114,10 @@ class PluginReader:
         plugins = self._plugins.values()
         return max(plugins, key=lambda settings: len(fields_of(settings).keys() & fields.keys()))
 
-    def _plugin_name(self, written: Written | None, loc: Loc) -> str | None:
+    def _plugin_name(self, written: Written | None, loc: Loc, default: str | None) -> str | None:
         """Return the plugin to read the fields with; a misspelt name is reported and guessed."""
+        if written is None and default in self._plugins:
+            return default
         if written is None:
             msg = f"is required: {listed(self._plugins)}"
             self._problems.add((*loc, self._key), msg)

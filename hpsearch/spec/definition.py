@@ -284,8 +284,8 @@ class _DefinitionReader:
     def _one(
         self, name: str, plugins: Mapping[str, type[Settings]], default: str
     ) -> Section | None:
-        reader = PluginReader(name, "name", plugins, self._names, self._problems)
-        return reader.read_one(self._raw.get(name, {"name": default}), (name,))
+        reader = PluginReader(name, "name", plugins, self._names, self._problems, default=default)
+        return reader.read_one(self._raw.get(name, {}), (name,))
 
     def _ask(
         self,

@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 SHORT_CHARS = 68  # what is no longer stands on one line
 
@@ -42,6 +43,8 @@ def _styled(value: Any, *, is_top: bool = False) -> Any:
         styled = CommentedMap((key, _styled(item)) for key, item in value.items())
     elif isinstance(value, list | tuple):
         styled = CommentedSeq(_styled(item) for item in value)
+    elif isinstance(value, str) and value.startswith("?"):
+        return DoubleQuotedScalarString(value)  # bare, it opens a key inside brackets
     else:
         return value
     if not is_top and len(str(value)) <= SHORT_CHARS:

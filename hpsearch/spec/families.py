@@ -5,7 +5,7 @@ from typing import Any
 
 from hpsearch.spec.fields import Settings
 from hpsearch.spec.nodes import BranchSpace, PartSpace, SectionSpace
-from hpsearch.spec.probe import tried_values
+from hpsearch.spec.probe import range_values, tried_values
 from hpsearch.spec.problems import Loc, Problems
 
 
@@ -50,13 +50,25 @@ def report_misfits(
             continue  # reads anything: no need to try out the space
         found: dict[tuple[str, str], Any] = {}
         for values in tried_values(section):
-            settings = section.settings.model_validate(values)
-            misfit = settings.misfit(input_shape) if isinstance(settings, Family) else None
+            misfit = _misfit(section, values, input_shape)
             if misfit is not None:
                 found.setdefault(misfit, values.get(misfit[0]))
+        if not found:  # what fits at the ends of a range may not fit between them
+            for values in range_values(section):
+                misfit = _misfit(section, values, input_shape)
+                if misfit is not None:
+                    found[misfit] = values.get(misfit[0])
+                    break
         for (field, message), value in found.items():
             is_common = field not in own and field in written
             problems.add(("model", field) if is_common else (*loc, field), message, value)
+
+
+def _misfit(
+    section: SectionSpace, values: Mapping[str, Any], input_shape: tuple[int, ...]
+) -> tuple[str, str] | None:
+    settings = section.settings.model_validate(values)
+    return settings.misfit(input_shape) if isinstance(settings, Family) else None
 
 
 def _filled(

@@ -25,6 +25,7 @@ from hpsearch.spec.wording import show
 MAX_POINTS = 512  # a space up to this size is tried completely
 MAX_PAIRS = 2_000  # points that differ from the base in two parameters
 N_RANDOM = 200  # points at random, for what three and more parameters do together
+MAX_IN_RANGE = 1_000  # values of one range that are visited one by one
 PAIR_VALUES = 6  # values of one parameter that take part in pairs
 
 Point = Mapping[str, ParameterValue]
@@ -98,6 +99,20 @@ def tried_values(space: SectionSpace) -> Iterator[dict[str, Any]]:
     parameters = {item.name: item.domain for item in space.parameters()}
     for point in _points(parameters):
         yield space.values(lambda name, _, point=point: point[name])  # type: ignore[misc]
+
+
+def range_values(space: SectionSpace) -> Iterator[dict[str, Any]]:
+    """Yield the field values of points that visit the whole numbers of every range in turn.
+
+    At most the first thousand of a range; all other parameters stay at their first value.
+    """
+    parameters = {item.name: item.domain for item in space.parameters()}
+    base: Point = {name: _values(domain)[0] for name, domain in parameters.items()}
+    for name, domain in parameters.items():
+        if isinstance(domain, IntDomain):
+            for value in range(domain.low, domain.high + 1, domain.step)[:MAX_IN_RANGE]:
+                point = {**base, name: value}
+                yield space.values(lambda name, _, point=point: point[name])  # type: ignore[misc]
 
 
 def _points(domains: Mapping[str, Domain]) -> Iterator[Point]:

@@ -68,7 +68,8 @@ def _properties(settings: type[Settings], where: str) -> Schema:
 def _field(kind: FieldKind, where: str) -> Schema:
     """Return what may be written for a field."""
     if kind.plugins is not None:
-        value: Schema = _with_branches(f"{where}.{kind.name}", "name", kind.plugins)
+        default = None if kind.default is MISSING else kind.default["name"]
+        value: Schema = _with_branches(f"{where}.{kind.name}", "name", kind.plugins, default)
     elif kind.nested is not None:
         value = _object(_properties(kind.nested, f"{where}.{kind.name}"))
         value = {"anyOf": [value, {"type": "null"}]} if kind.accepts_null() else value
@@ -170,18 +171,26 @@ def _plugin(where: str, key: str, name: str, settings: type[Settings]) -> Schema
 
 
 def _one_of(where: str, plugins: Mapping[str, type[Settings]], default: str) -> Schema:
-    options = [
-        _object(_plugin(where, "name", name, settings), ["name", *_required(settings, "name")])
-        for name, settings in plugins.items()
-    ]
-    return {"oneOf": options, "default": {"name": default}}
+    return {"oneOf": _singles(where, "name", plugins, default), "default": {"name": default}}
 
 
-def _with_branches(where: str, key: str, plugins: Mapping[str, type[Settings]]) -> Schema:
-    single = [
-        _object(_plugin(where, key, name, settings), [key, *_required(settings, key)])
+def _singles(
+    where: str, key: str, plugins: Mapping[str, type[Settings]], default: str | None
+) -> list[Schema]:
+    """Return a section of each plugin; the default one need not be named."""
+    return [
+        _object(
+            _plugin(where, key, name, settings),
+            [*([] if name == default else [key]), *_required(settings, key)],
+        )
         for name, settings in plugins.items()
     ]
+
+
+def _with_branches(
+    where: str, key: str, plugins: Mapping[str, type[Settings]], default: str | None = None
+) -> Schema:
+    single = _singles(where, key, plugins, default)
     label = {"type": "string", "pattern": f"^{LABEL.pattern}$"}
     branches = [
         _object({**_plugin(where, key, name, settings), "label": label}, [key])

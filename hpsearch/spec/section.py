@@ -200,6 +200,7 @@ class SectionReader:
             self._names,
             self._problems,
             parameter=written.prefix + kind.name,
+            default=None if kind.default is MISSING else kind.default["name"],
         )
         part = reader.read(written.value, written.loc)
         if part is None:

@@ -107,9 +107,8 @@ def expectation(schema: Mapping[str, Any]) -> str:
     if kind == "string":
         return " ".join(["text", *_text_rules(schema)])
     if kind == "array":
-        most = f" of at most {schema['maxItems']:,} entries" if "maxItems" in schema else ""
         each = f", each {expectation(schema['items'])}" if schema.get("items") else ""
-        return f"a list{most}{each}"
+        return " ".join(["a list", *_size(schema, "Items", "entries")]) + each
     words = {"boolean": "true or false", "null": "null", "object": "an object"}
     return words.get(str(kind), "another value")
 
@@ -147,6 +146,11 @@ def _text_rules(schema: Mapping[str, Any]) -> list[str]:
     rules = []
     if "pattern" in schema:
         rules.append(f"that matches {schema['pattern']}")
-    if "maxLength" in schema:
-        rules.append(f"of at most {schema['maxLength']:,} characters")
-    return rules
+    return [*rules, *_size(schema, "Length", "characters")]
+
+
+def _size(schema: Mapping[str, Any], what: str, unit: str) -> list[str]:
+    least, most = schema.get(f"min{what}"), schema.get(f"max{what}")
+    if most is None:
+        return []
+    return [f"of {least:,} to {most:,} {unit}" if least else f"of at most {most:,} {unit}"]

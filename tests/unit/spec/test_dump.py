@@ -32,10 +32,11 @@ def test_what_is_written_is_read_back(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1e-3", "null", "true", "off", "1:30", "# no", "- a", "a: b", ""]
+    "text", ["1e-3", "null", "true", "off", "1:30", "# no", "- a", "a: b", "", "?", "?0"]
 )
 def test_text_that_looks_like_something_else_stays_text(text: str) -> None:
-    assert load_yaml(dump_yaml({"a": text}))[0] == {"a": text}
+    document = {"a": text, "tags": [text]}
+    assert load_yaml(dump_yaml(document))[0] == document
 
 
 def test_what_is_short_stands_on_one_line() -> None:

@@ -228,3 +228,16 @@ def test_steps_that_do_not_fit_are_refused_in_their_branch() -> None:
     with pytest.raises(InvalidDefinition) as caught:
         parse_definition(document, installed_catalog())
     assert [error.loc for error in caught.value.errors] == [("model", "choices", 2, "steps")]
+
+
+@pytest.mark.parametrize("steps", [{"low": 1, "high": 8}, {"low": 7, "high": 28, "step": 7}])
+def test_steps_that_fit_at_the_ends_of_a_range_alone_are_refused(steps: Any) -> None:
+    document = yaml_value(ROWS.replace("{choices: [28, 56]}", json.dumps(steps)))
+    with pytest.raises(InvalidDefinition, match="must divide the 784 inputs") as caught:
+        parse_definition(document, installed_catalog())
+    assert [error.loc for error in caught.value.errors] == [("model", "choices", 2, "steps")]
+
+
+def test_steps_that_fit_all_over_a_range_are_accepted() -> None:
+    document = yaml_value(ROWS.replace("{choices: [28, 56]}", "{low: 7, high: 14, step: 7}"))
+    assert parse_definition(document, installed_catalog())

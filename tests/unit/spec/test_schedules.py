@@ -99,6 +99,12 @@ def test_without_a_schedule_the_rate_is_constant() -> None:
     assert document["optimizer"]["schedule"] == {"name": "constant", "warmup_epochs": 0.0}
 
 
+def test_a_schedule_without_a_name_is_the_constant_one() -> None:
+    definition = parse("{optimizer: {name: sgd, schedule: {warmup_epochs: {low: 0, high: 2}}}}")
+    assert definition.document["optimizer"]["schedule"]["name"] == "constant"
+    assert list(definition.space.domains) == ["optimizer.schedule.warmup_epochs"]
+
+
 def test_a_finite_space_counts_and_numbers_every_schedule() -> None:
     space = parse(
         """
@@ -119,7 +125,8 @@ def test_a_finite_space_counts_and_numbers_every_schedule() -> None:
     [
         ("schedule: cosine", "schedule", "must be an object such as {name: cosine}"),
         ("schedule: {name: cosin}", "schedule.name", "did you mean cosine?"),
-        ("schedule: {}", "schedule.name", "is required: constant, step"),
+        ("schedule: {choices: [{}]}", "schedule.choices.0.name", "is required: constant, step"),
+        ("schedule: {factor: 0.5}", "schedule.factor", "belongs to optimizer.schedule step"),
         ("schedule: {name: step, rate: 1}", "schedule.rate", "belongs to optimizer.schedule inv"),
         ("schedule: {name: cyclical, cycle_epochs: 0}", "schedule.cycle_epochs", "above 0"),
         ("schedule: {name: step, factor: 1.5}", "schedule.factor", "at most 1"),

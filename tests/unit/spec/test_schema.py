@@ -78,6 +78,13 @@ def test_plain_mistakes_do_not_satisfy_it(
         parse(section)
 
 
+def test_a_section_that_has_a_default_plugin_need_not_name_it(
+    validator: Draft202012Validator,
+) -> None:
+    validator.validate({**BASE, "sampler": {"n_startup_trials": 5}, "pruner": {}})
+    assert not validator.is_valid({**BASE, "optimizer": {}})
+
+
 def test_defaults_and_descriptions_are_there_for_forms(catalog: Catalog) -> None:
     properties = json_schema(catalog)["properties"]
     assert properties["training"]["properties"]["epochs"]["default"] == 20

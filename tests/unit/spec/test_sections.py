@@ -67,6 +67,12 @@ def test_every_default_is_filled_in(parse: Parse) -> None:
     }
 
 
+def test_a_sampler_without_a_name_is_the_default_one(parse: Parse) -> None:
+    document = parse("sampler: {n_startup_trials: 5}").document
+    assert document["sampler"] == {"name": "tpe", "n_startup_trials": 5}
+    assert parse("pruner: {}").document["pruner"] == {"name": "none"}
+
+
 def test_a_definition_gives_its_sections(parse: Parse) -> None:
     definition = parse(
         """
@@ -121,6 +127,8 @@ def test_a_data_set_with_its_own_test_split_takes_no_test_fraction(
         ("seed: -1", "seed", "must be a whole number of at least 0 and below 9,223"),
         ("tags: [1]", "tags", "must be a list"),
         (f"tags: [{'a, ' * 21}]", "tags", "must be a list of at most 20 entries"),
+        ("tags: ['']", "tags", "each text of 1 to 40 characters"),
+        ("warm_start: {studies: []}", "warm_start.studies", "must be a list of 1 to 10 entries"),
         ("objectives: []", "objectives", "must be a list of 1 to 4 objects"),
         ("objectives: val_loss", "objectives", "must be a list of 1 to 4 objects"),
         ("objectives: [val_loss]", "objectives.0", "such as {metric: val_loss}"),
