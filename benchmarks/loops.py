@@ -11,8 +11,12 @@ from torch.utils.data import DataLoader, Dataset
 from hpsearch.datasets.base import REGISTRY as DATASETS
 from hpsearch.datasets.splits import Splits, split
 from hpsearch.models.base import Model
+from hpsearch.optimizers.adagrad import Adagrad
 from hpsearch.optimizers.adam import Adam
+from hpsearch.optimizers.adamax import Adamax
+from hpsearch.optimizers.adamw import AdamW
 from hpsearch.optimizers.base import Optimizer
+from hpsearch.optimizers.rmsprop import RmsProp
 from hpsearch.optimizers.sgd import Sgd
 from hpsearch.spec.config import TrialConfig
 from hpsearch.spec.sections import DatasetSection, Direction, Training
@@ -45,16 +49,33 @@ class OneByOne(Dataset[tuple[torch.Tensor, int]]):
 RULES: dict[str, Optimizer] = {
     "sgd": Sgd(learning_rate=0.05, momentum=0.9, l2=1e-4),
     "adam": Adam(learning_rate=1e-3),
+    "adamw": AdamW(learning_rate=1e-3),
+    "adamax": Adamax(learning_rate=1e-3),
+    "adagrad": Adagrad(learning_rate=1e-2),
+    "rmsprop": RmsProp(learning_rate=1e-3),
+    "rmsprop-momentum": RmsProp(learning_rate=1e-4, momentum=0.9),
 }
 
 
 def torch_rule(rule: str, network: nn.Module, *, is_fused: bool) -> torch.optim.Optimizer:
-    """Return torch's own optimizer for one of ``RULES``."""
-    if rule == "adam":
-        return torch.optim.Adam(network.parameters(), 1e-3, fused=is_fused)
-    return torch.optim.SGD(
-        network.parameters(), 0.05, momentum=0.9, weight_decay=1e-4, fused=is_fused
-    )
+    """Return torch's own optimizer for one of ``RULES``, by its fused kernel where it has one."""
+    weights = list(network.parameters())
+    match rule:
+        case "sgd":
+            return torch.optim.SGD(weights, 0.05, 0.9, weight_decay=1e-4, fused=is_fused)
+        case "adam":
+            return torch.optim.Adam(weights, 1e-3, fused=is_fused)
+        case "adamw":
+            return torch.optim.AdamW(weights, 1e-3, fused=is_fused)
+        case "adamax":
+            return torch.optim.Adamax(weights, 1e-3)
+        case "adagrad":
+            return torch.optim.Adagrad(weights, 1e-2, fused=is_fused)
+        case "rmsprop":
+            return torch.optim.RMSprop(weights, 1e-3)
+        case "rmsprop-momentum":
+            return torch.optim.RMSprop(weights, 1e-4, momentum=0.9)
+    raise ValueError(rule)
 
 
 def tutorial_loop(

@@ -24,6 +24,7 @@ class Adamax(Optimizer):
     """torch.optim.Adamax."""
 
     buffers: ClassVar[tuple[str, ...]] = ("mean", "largest")
+    kernel: ClassVar[str | None] = "_foreach_maximum_"
 
     name: Literal["adamax"] = "adamax"
     learning_rate: LearningRate = 2e-3
@@ -56,3 +57,27 @@ class Adamax(Optimizer):
         largest.mul_(c["beta2"])
         largest.copy_(largest.maximum(gradient.abs().add_(c["eps"])))
         weight.addcdiv_(mean * c["step_size"], largest, value=-1)
+
+    def update_lane(
+        self,
+        weights: list["Tensor"],
+        gradients: list["Tensor"],
+        buffers: Sequence[list["Tensor"]],
+        *,
+        learning_rate: float,
+        step: "Tensor",
+        l2: float,
+    ) -> None:
+        """Call torch's operations on lists: it has no kernel for the rule as a whole."""
+        import torch
+
+        mean, largest = buffers
+        if l2:
+            torch._foreach_add_(gradients, weights, alpha=l2)
+        torch._foreach_lerp_(mean, gradients, 1 - self.beta1)
+        torch._foreach_mul_(largest, self.beta2)
+        torch._foreach_abs_(gradients)
+        torch._foreach_add_(gradients, self.eps)
+        torch._foreach_maximum_(largest, gradients)
+        step_size = learning_rate / (1 - self.beta1 ** float(step))
+        torch._foreach_addcdiv_(weights, mean, largest, value=-step_size)

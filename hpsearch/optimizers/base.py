@@ -35,7 +35,7 @@ class Optimizer(Settings, ABC):
         buffers: Names of the running values kept for every parameter.
         optional: Coefficients left out where they are zero in every lane of the pack.
         kernel: Name of torch's own kernel behind :meth:`update_lane`, which may be missing: it
-            is private. None if there is none.
+            is private. None if the rule has no such method.
         takes_l2: Whether :meth:`update_lane` adds the gradient of the l2 term by itself.
     """
 

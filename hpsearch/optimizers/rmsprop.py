@@ -1,6 +1,7 @@
 """RMSprop: steps scaled by the running size of the gradient."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
@@ -19,8 +20,6 @@ from hpsearch.spec.fields import Searchable
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_LATE = 1e30  # steps after which Adam corrects its mean square by nothing
 
 
 @REGISTRY.register("rmsprop")
@@ -70,44 +69,43 @@ class RmsProp(Optimizer):
         buffers: Sequence[list["Tensor"]],
         *,
         learning_rate: float,
-        step: "Tensor",
+        step: "Tensor",  # noqa: ARG002 - the rule counts none
         l2: float,
     ) -> None:
-        """Call Adam's kernel: without momentum, at a late step, it is this rule."""
+        """Call Adam's kernel: at a late step, with no memory of the mean, it is this rule.
+
+        With momentum it adds the scaled gradient to the momentum, which the weights then follow.
+        """
         import torch
 
+        stepped, rate, decay = weights, learning_rate, l2
         if self.momentum:
-            self._step(weights, gradients, buffers, learning_rate=learning_rate, l2=l2)
-            return
+            if l2:
+                torch._foreach_add_(gradients, weights, alpha=l2)
+            torch._foreach_mul_(buffers[1], self.momentum)
+            stepped, rate, decay = buffers[1], -1.0, 0.0
         torch._fused_adam_(
-            weights,
+            stepped,
             gradients,
-            buffers[1],
+            gradients,  # where the kernel writes the mean: each gradient in place of itself
             buffers[0],
             [],
-            [torch.full_like(step, _LATE)] * len(weights),
-            lr=learning_rate,
+            [_late_step()] * len(weights),
+            lr=rate,
             beta1=0.0,
             beta2=self.alpha,
-            weight_decay=l2,
+            weight_decay=decay,
             eps=self.eps,
             amsgrad=False,
             maximize=False,
         )
+        if self.momentum:
+            torch._foreach_add_(weights, buffers[1], alpha=-learning_rate)
 
-    def _step(
-        self,
-        weights: list["Tensor"],
-        gradients: list["Tensor"],
-        buffers: Sequence[list["Tensor"]],
-        *,
-        learning_rate: float,
-        l2: float,
-    ) -> None:
-        """Step along the momentum, tensor by tensor: each is in the cache after its first pass."""
-        for weight, gradient, square, momentum in zip(weights, gradients, *buffers, strict=True):
-            if l2:
-                gradient.add_(weight, alpha=l2)
-            square.mul_(self.alpha).addcmul_(gradient, gradient, value=1 - self.alpha)
-            momentum.mul_(self.momentum).addcdiv_(gradient, square.sqrt().add_(self.eps))
-            weight.add_(momentum, alpha=-learning_rate)
+
+@cache
+def _late_step() -> "Tensor":
+    """Return the number of a step at which Adam corrects its mean square by nothing any more."""
+    import torch
+
+    return torch.tensor(1e30, dtype=torch.float32)

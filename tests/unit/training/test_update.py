@@ -49,7 +49,7 @@ def test_without_torchs_private_kernels_the_results_are_the_same(
 def test_this_torch_has_the_kernels() -> None:
     # where it has not, training is right but slow, and somebody should know
     missing = {name for name in REGISTRY if not update_module.has_kernel(REGISTRY[name])}
-    assert missing == {"adamax"}  # torch has none for it
+    assert missing == set()
 
 
 def test_a_neighbour_that_clips_changes_no_bit_of_a_lane_with_a_penalty() -> None:
