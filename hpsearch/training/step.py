@@ -14,7 +14,7 @@ from hpsearch.training.lane import Lane
 from hpsearch.training.losses import Loss
 from hpsearch.training.packing import optimizer_of
 from hpsearch.training.resident import Resident
-from hpsearch.training.update import Trained, Update, update_of
+from hpsearch.training.update import Trained, Update, later_l2, update_of
 
 _NORM_EVERY = 16  # steps between two samples of the gradient's norm: each costs a pass over it
 _COMPARE_EVERY = 64  # between two looks at what a step changes: each costs seven such passes
@@ -87,11 +87,10 @@ class Step:
         self._clip = None
         if any(bounds):
             self._clip = self._column([bound or math.inf for bound in bounds])
-        # whose l2 term is in the gradient before the update; a lane's own affair, to the last bit
-        is_before = [bool(bound) or not self._update.takes_l2 for bound in bounds]
+        # of l2 terms, what the update adds to the gradient; a lane's own affair, to the last bit
+        self._left = [later_l2(one) if self._update.takes_l2 else 0.0 for one in optimizers]
         self._l2_sampled = self._column(l2)
-        self._l2 = self._column([x if now else 0.0 for x, now in zip(l2, is_before, strict=True)])
-        self._left = [0.0 if now else x for x, now in zip(l2, is_before, strict=True)]
+        self._l2 = self._column([x - left for x, left in zip(l2, self._left, strict=True)])
         self._nothing_left = [0.0] * n_lanes
         self._smoothing = self._column(
             [lane.spec.config.training.label_smoothing for lane in lanes]

@@ -1,8 +1,8 @@
 """The update of a pack whose steps are recorded: everything it needs stands on the device."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,12 +14,38 @@ from hpsearch.optimizers.base import Optimizer
 from hpsearch.training.lane import Lane
 from hpsearch.training.packing import optimizer_of
 from hpsearch.training.resident import Resident
-from hpsearch.training.update import Rows, Trained, Update, coefficients
+from hpsearch.training.update import Rows, Trained, Update, coefficients, later_l2
 
-Launch = Callable[[Tensor, Tensor, Sequence[Tensor], Tensor, Tensor], None]
-"""Weight, gradient, buffers, table of coefficients ``[steps, names, lanes]``, row in it."""
+L2 = "l2"
+"""Name of the coefficient of the l2 terms whose gradient the update adds: last in the table."""
 
 log = get_logger(__name__)
+
+
+class Launch(Protocol):
+    """Starts the kernel of a rule for one parameter of all lanes."""
+
+    def __call__(
+        self,
+        weight: Tensor,
+        gradient: Tensor,
+        buffers: Sequence[Tensor],
+        table: Tensor,
+        row: Tensor,
+        *,
+        adds_l2: bool,
+    ) -> None:
+        """Take the rule's step.
+
+        Args:
+            weight: ``[lanes, ...]``, changed in place.
+            gradient: Of it.
+            buffers: The rule's running values, changed in place.
+            table: Coefficients, ``[steps, names, lanes]``.
+            row: In the table, ``[1]``.
+            adds_l2: Whether to add the gradient of the l2 term first; its coefficient is the
+                last one.
+        """
 
 
 class FromTable(Update):
@@ -41,8 +67,10 @@ class FromTable(Update):
         super().__init__(lanes, n_steps, resident)
         self._rule = type(optimizer_of(lanes[0].spec.config))
         self._rows = [
-            (weight, tuple(buffer[i] for buffer in trained.buffers))
-            for i, weight in enumerate(trained.weights)
+            (weight, tuple(buffer[i] for buffer in trained.buffers), is_weight)
+            for i, (weight, is_weight) in enumerate(
+                zip(trained.weights, trained.is_weight, strict=True)
+            )
         ]
         self._names: tuple[str, ...] = ()
         self._row = self._table = torch.empty(0)
@@ -69,19 +97,29 @@ class FromTable(Update):
 
     def prepare(self, steps: range) -> None:
         """Fill the table: in float64, cast last, each lane's own steps."""
-        table = coefficients(self._lanes, steps, self._n_steps)
+        table = _table(self._lanes, steps, self._n_steps)
         values = np.stack([table[name] for name in self._names], 1)
         to_device(values, self._table[: len(steps)])
 
-    def __call__(self, offset: int, gradients: Rows, l2: Sequence[float]) -> None:  # noqa: ARG002 - the device counts; l2 is not taken
+    def __call__(self, offset: int, gradients: Rows, l2: Sequence[float]) -> None:  # noqa: ARG002 - the device counts
         """Apply the rule to each parameter of all lanes."""
+        adds_l2 = any(l2)
         if self._launch is not None:
-            for (weight, buffers), gradient in zip(self._rows, gradients, strict=True):
-                self._launch(weight, gradient, buffers, self._table, self._row)
+            for (weight, buffers, is_weight), gradient in zip(self._rows, gradients, strict=True):
+                self._launch(
+                    weight,
+                    gradient,
+                    buffers,
+                    self._table,
+                    self._row,
+                    adds_l2=adds_l2 and is_weight,
+                )
             return
         present = self._table.index_select(0, self._row)[0, :, :, None, None]
         c = dict(zip(self._names, present.unbind(0), strict=True))
-        for (weight, buffers), gradient in zip(self._rows, gradients, strict=True):
+        for (weight, buffers, is_weight), gradient in zip(self._rows, gradients, strict=True):
+            if adds_l2 and is_weight:
+                gradient.addcmul_(weight, c[L2])
             self._rule.update(weight, gradient, buffers, c)
 
 
@@ -94,9 +132,16 @@ def names_of(lanes: Sequence[Lane], n_steps: int, room: int) -> tuple[str, ...]:
         room: Steps to prepare at once; if that is not an epoch, nobody knows what comes later,
             and no coefficient is left out.
     """
-    table = coefficients(lanes, range(min(n_steps, room)), n_steps)
+    table = _table(lanes, range(min(n_steps, room)), n_steps)
     optional = optimizer_of(lanes[0].spec.config).optional if n_steps <= room else ()
     return tuple(name for name, values in table.items() if name not in optional or values.any())
+
+
+def _table(lanes: Sequence[Lane], steps: range, n_steps: int) -> Mapping[str, NDArray[np.float64]]:
+    """Return the coefficients ``[steps, lanes]`` of the rule, and of l2 terms if there are any."""
+    table = coefficients(lanes, steps, n_steps)
+    l2 = [later_l2(optimizer_of(lane.spec.config)) for lane in lanes]
+    return {**table, L2: np.tile(l2, (len(steps), 1))} if any(l2) else table
 
 
 def to_device(values: NDArray[Any], target: Tensor) -> None:

@@ -186,6 +186,11 @@ def coefficients(
     return {name: np.stack([one[name] for one in per_lane], 1) for name in per_lane[0]}
 
 
+def later_l2(optimizer: Optimizer) -> float:
+    """Return the l2 term whose gradient may be added by the update: clipping needs it before."""
+    return 0.0 if optimizer.gradient_clip_norm else optimizer.l2
+
+
 def update_of(lanes: Sequence[Lane], n_steps: int, resident: Resident, trained: Trained) -> Update:
     """Return the update for these lanes: lane by lane where torch has the kernel for it."""
     rule = type(optimizer_of(lanes[0].spec.config))

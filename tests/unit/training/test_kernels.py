@@ -71,8 +71,10 @@ def table_of(lanes: list[Optimizer]) -> dict[str, np.ndarray]:
 def test_a_kernel_is_the_rule(name: str, kernels: ModuleType) -> None:
     rule = REGISTRY[name]
     generator = torch.Generator().manual_seed(1)
-    for shape, lanes in zip(itertools.cycle(SHAPES), settings(name)):
+    for number, (shape, lanes) in enumerate(zip(itertools.cycle(SHAPES), settings(name))):
         table = table_of(lanes)
+        if number % 2:
+            table[table_update.L2] = np.tile([0.1, 0.0, 1e-3], (N_STEPS, 1))
         launch = kernels.launch_of(rule, tuple(table))
         assert launch is not None
         values = torch.from_numpy(np.stack(list(table.values()), 1))
@@ -82,8 +84,11 @@ def test_a_kernel_is_the_rule(name: str, kernels: ModuleType) -> None:
         theirs = [one.clone() for one in ours]
         for step in range(N_STEPS):
             gradient = torch.randn(shape, generator=generator, dtype=torch.float64)
-            launch(ours[0], gradient, ours[1:], values, row)
+            adds_l2 = bool(number % 2) and step != 2  # some steps have added it before
+            launch(ours[0], gradient, ours[1:], values, row, adds_l2=adds_l2)
             c = {n: values[step, i][:, None, None] for i, n in enumerate(table)}
+            if adds_l2:
+                gradient = gradient + theirs[0] * c[table_update.L2]
             rule.update(theirs[0], gradient.clone(), theirs[1:], c)
             row += 1
         for one, other in zip(ours, theirs, strict=True):
@@ -101,7 +106,8 @@ def test_a_lane_that_is_no_number_leaves_the_others_alone(kernels: ModuleType) -
         gradient[1] = bad
         buffers = [torch.zeros_like(weight), torch.zeros_like(weight)]
         launch = kernels.launch_of(Adam, tuple(table))
-        launch(weight, gradient, buffers, values, torch.zeros(1, dtype=torch.int64))
+        row = torch.zeros(1, dtype=torch.int64)
+        launch(weight, gradient, buffers, values, row, adds_l2=False)
         results.append(weight)
     assert results[1][1].isnan().all()
     assert torch.equal(results[0][[0, 2]], results[1][[0, 2]])
@@ -136,8 +142,12 @@ def test_a_table_and_a_kernel_make_the_update_of_a_pack(
 ) -> None:
     monkeypatch.setattr(update_module, "has_kernel", lambda _: False)
     configs = [
-        trial(optimizer=Sgd(learning_rate=rate, momentum=0.9, nesterov=rate > 0.02), epochs=2)
-        for rate in (0.01, 0.05, 0.02)
+        trial(optimizer=rule, epochs=2)
+        for rule in (
+            Sgd(learning_rate=0.01, momentum=0.9, l2=0.1),
+            Sgd(learning_rate=0.05, momentum=0.9, nesterov=True),
+            Sgd(learning_rate=0.02, momentum=0.9, l2=0.05, gradient_clip_norm=0.1),
+        )
     ]
     usual = play(Engine(CLASSES, LOWEST_LOSS, 1, lanes=2, dtype=torch.float64), configs)
     launched: list[str] = []

@@ -18,17 +18,15 @@ def test_a_kernel_becomes_lean_machine_code(
     from hpsearch.training import kernels
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    own = {
-        names: kernel
-        for (rule, names), kernel in kernels._KERNELS.items()
-        if rule is REGISTRY[name]
-    }
-    assert own
-    for names, kernel in own.items():
-        kinds = dict.fromkeys(kernel.arg_names, "*fp32") | {"row": "*i64", "size": "i32"}
-        del kinds["n_names"], kinds["block"]
-        constants = {"n_names": len(names), "block": kernels._BLOCK}
-        code = gpu_code(kernel, kinds, constants, capability)
-        assert code.stack_bytes == 0
-        assert code.registers <= 64
-        assert code.widest_load == 4
+    seen = 0
+    for (rule, names), (kernel, variant) in kernels._KERNELS.items():
+        for l2 in (False, True) if rule is REGISTRY[name] else ():
+            constants = {**variant, "width": len(names) + l2, "l2": l2, "block": kernels._BLOCK}
+            kinds = dict.fromkeys(kernel.arg_names, "*fp32") | {"row": "*i64", "size": "i32"}
+            kinds = {name: kind for name, kind in kinds.items() if name not in constants}
+            code = gpu_code(kernel, kinds, constants, capability)
+            assert code.stack_bytes == 0
+            assert code.registers <= 64
+            assert code.widest_load == 4
+            seen += 1
+    assert seen
