@@ -151,15 +151,23 @@ def test_a_table_and_a_kernel_make_the_update_of_a_pack(
     ]
     usual = play(Engine(CLASSES, LOWEST_LOSS, 1, lanes=2, dtype=torch.float64), configs)
     launched: list[str] = []
+    added: list[bool] = []
 
     def launch_of(rule: type[Optimizer], names: tuple[str, ...], _: str) -> Any:
         launched.append(rule.__name__)
-        return kernels.launch_of(rule, names)
+        launch = kernels.launch_of(rule, names)
+
+        def noted(*args: Any, adds_l2: bool) -> None:
+            added.append(adds_l2)
+            launch(*args, adds_l2=adds_l2)
+
+        return noted
 
     monkeypatch.setattr(table_update, "launch_of", launch_of)
     monkeypatch.setattr(pack_module, "recorder_of", lambda _: StepByStep())
     ours = play(Engine(CLASSES, LOWEST_LOSS, 1, lanes=2, dtype=torch.float64), configs)
     assert set(launched) == {"Sgd"}
+    assert set(added) == {False, True}  # not of biases, and not where the norm was looked at
     for number in range(3):
         mine, theirs = ours.ends[number].weights, usual.ends[number].weights
         assert mine is not None
