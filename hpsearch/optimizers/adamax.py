@@ -25,6 +25,7 @@ class Adamax(Optimizer):
 
     buffers: ClassVar[tuple[str, ...]] = ("mean", "largest")
     kernel: ClassVar[str | None] = "_foreach_maximum_"
+    pays_from: ClassVar[int] = 65_536  # below, starting two dozen kernels a lane costs more
 
     name: Literal["adamax"] = "adamax"
     learning_rate: LearningRate = 2e-3

@@ -36,12 +36,14 @@ class Optimizer(Settings, ABC):
         optional: Coefficients left out where they are zero in every lane of the pack.
         kernel: Name of torch's own kernel behind :meth:`update_lane`, which may be missing: it
             is private. None if the rule has no such method.
+        pays_from: Parameters of a lane from which :meth:`update_lane` is the faster one.
         takes_l2: Whether :meth:`update_lane` adds the gradient of the l2 term by itself.
     """
 
     buffers: ClassVar[tuple[str, ...]] = ()
     optional: ClassVar[frozenset[str]] = frozenset()
     kernel: ClassVar[str | None] = None
+    pays_from: ClassVar[int] = 0
     takes_l2: ClassVar[bool] = True
 
     learning_rate: LearningRate

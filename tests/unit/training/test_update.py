@@ -12,6 +12,11 @@ from hpsearch.optimizers.sgd import Sgd
 from hpsearch.training import update as update_module
 from hpsearch.training.diagnosis import Watch
 from hpsearch.training.engine import Engine
+from hpsearch.training.lane import Lane
+from hpsearch.training.lanes import LaneSpec
+from hpsearch.training.resident import Resident
+from hpsearch.training.tracker import Tracker
+from hpsearch.training.update import Trained
 from tests.lanes import LOWEST_LOSS, class_splits, play, trial
 
 CLASSES = class_splits()
@@ -33,6 +38,7 @@ def settings(name: str) -> list[Optimizer]:
 def test_without_torchs_private_kernels_the_results_are_the_same(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(REGISTRY[name], "pays_from", 0)  # else the networks are too small
     configs = [trial(optimizer=optimizer, epochs=6) for optimizer in settings(name)]
     engine = Engine(CLASSES, LOWEST_LOSS, 1, lanes=len(configs), dtype=torch.float64)
     fast = play(engine, configs)
@@ -50,6 +56,18 @@ def test_this_torch_has_the_kernels() -> None:
     # where it has not, training is right but slow, and somebody should know
     missing = {name for name in REGISTRY if not update_module.has_kernel(REGISTRY[name])}
     assert missing == set()
+
+
+@pytest.mark.parametrize(("size", "kind"), [(65_535, "Together"), (65_536, "LaneByLane")])
+def test_the_update_of_small_lanes_is_that_of_all_where_it_takes_many_kernels(
+    size: int, kind: str
+) -> None:
+    resident = Resident(CLASSES, device=torch.device("cpu"), dtype=torch.float32)
+    spec = LaneSpec(0, trial(optimizer=REGISTRY["adamax"]()))
+    lane = Lane(spec, {}, size, Tracker(LOWEST_LOSS, None))
+    rows = [torch.zeros(1, 1, size)]
+    trained = Trained(rows, rows, [rows, rows], [True])
+    assert type(update_module.update_of([lane], 1, resident, trained)).__name__ == kind
 
 
 def test_a_neighbour_that_clips_changes_no_bit_of_a_lane_with_a_penalty() -> None:
