@@ -191,5 +191,5 @@ def _scaled_features(
 def _deviation(columns: NDArray[np.float64]) -> NDArray[np.float64]:
     deviation = columns.std(0)
     # a constant column has nothing to scale; rounding may leave it a trace of a deviation
-    is_constant = deviation <= 1e-12 * np.maximum(1.0, np.abs(columns).max(0))
+    is_constant = deviation <= 1e-12 * np.abs(columns).max(0)
     return np.where(is_constant, 1.0, deviation)

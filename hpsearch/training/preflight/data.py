@@ -135,18 +135,22 @@ def _sizes(splits: Splits) -> Finding:
     is_classes = splits.task is Task.CLASSIFICATION
     needed = splits.n_outputs if is_classes else MIN_REGRESSION
     if n_train < needed:
+        are = "one training example is" if n_train == 1 else f"{n_train} training examples are"
         message = (
-            f"{n_train} training examples are too few for "
+            f"{are} too few for "
             f"{f'{needed} classes' if is_classes else 'a regression'}: add data, raise "
             "dataset.train_fraction, or lower the other fractions"
         )
         return Finding("sizes", Severity.FAILURE, message, float(n_train), f"at least {needed}")
     expected = f"at least {MIN_VALIDATION} to validate on"
     if n_validation < MIN_VALIDATION:
-        message = (
-            f"{n_validation} validation examples decide between trials, and each of them moves "
-            f"the result by {1 / n_validation:.0%}: raise dataset.validation_fraction"
+        decide = (
+            "one validation example decides between trials"
+            if n_validation == 1
+            else f"{n_validation} validation examples decide between trials, and each of them "
+            f"moves the result by {1 / n_validation:.0%}"
         )
+        message = f"{decide}: raise dataset.validation_fraction"
         return Finding("sizes", Severity.WARNING, message, float(n_validation), expected)
     message = (
         f"{n_train:,} examples to train on, {n_validation:,} to validate on, "

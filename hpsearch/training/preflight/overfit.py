@@ -30,6 +30,7 @@ N_CORNERS = 6
 N_MODELS = 2  # different networks among the corners ...
 SLOW = 5.0  # ... none with so many times the work of the quickest
 MAX_STEPS = 400
+MAX_PARAMETERS = 10_000_000  # of a network; larger ones take too long to draw, and much memory
 LONGEST_S = 2.0
 SHARE_OF_TIME = 0.6  # of what is left of the preflight's
 BY_HEART = 0.95  # accuracy on the examples trained on
@@ -65,7 +66,11 @@ def check_overfit(
     if not corners:
         message = "no corner of the space is a valid point"
         return Finding("overfit", Severity.SKIPPED, message, None, expected)
-    fit = _Fit(few, _with_quick_models(corners, few), goal, is_classes=is_classes)
+    quick = _with_quick_models(corners, few)
+    if not quick:
+        message = "every network looked at is too large to be trained in time"
+        return Finding("overfit", Severity.SKIPPED, message, None, expected)
+    fit = _Fit(few, quick, goal, is_classes=is_classes)
     fit.run(seed, device, Clock.within(clock, min(LONGEST_S, SHARE_OF_TIME * clock.left_s)))
     n_examples = len(few.train)
     reached = f"an accuracy of {fit.best:.1%}" if is_classes else f"a loss of {fit.best:.2g}"
@@ -218,12 +223,19 @@ class _Fit:
 
 
 def _with_quick_models(corners: Sequence[Point], few: Splits) -> list[Point]:
-    """Return the corners with the quickest of their networks in place of their own."""
+    """Return the corners with the quickest of their networks in place of their own.
+
+    None are left if all networks are too large.
+    """
     work: dict[Model, int] = {}
     for corner in corners:
         model = model_of(corner.config)
+        n_parameters = model.n_parameters(few.n_inputs, few.n_outputs)
         n_steps = getattr(model, "steps", None) or 1  # a sequence uses its weights at every step
-        work[model] = n_steps * model.n_parameters(few.n_inputs, few.n_outputs)
+        if n_parameters <= MAX_PARAMETERS:
+            work[model] = n_steps * n_parameters
+    if not work:
+        return []
     least = min(work.values())
     quick = [m for m in sorted(work, key=work.__getitem__) if work[m] <= SLOW * least][:N_MODELS]
     return [

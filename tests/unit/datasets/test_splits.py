@@ -108,6 +108,22 @@ def test_regression_targets_are_standardised_and_their_deviation_kept() -> None:
     assert splits.target_scale[0] == pytest.approx(20, rel=0.1)
 
 
+def test_values_in_a_small_unit_are_scaled_like_any_others() -> None:
+    rng = np.random.default_rng(0)
+    farad = 1e-13 * rng.standard_normal((N, 2))
+    splits = split(Arrays(farad, farad[:, :1], 1), section(), Task.REGRESSION)
+    np.testing.assert_allclose(splits.train.x.std(0), 1, rtol=1e-5)
+    assert splits.train.y.std() == pytest.approx(1)
+    assert splits.target_scale[0] == pytest.approx(1e-13, rel=0.1)
+
+
+@pytest.mark.parametrize("value", [0.1, 1e-13 / 3, 1e10 / 3])
+def test_a_constant_column_is_not_blown_up_by_its_rounding(value: float) -> None:
+    x = np.full((777, 1), value)
+    splits = split(Arrays(x, np.arange(777.0)[:, None], 1), section(), Task.REGRESSION)
+    np.testing.assert_allclose(splits.train.x, 0, atol=1e-5)
+
+
 def test_tiny_fractions_still_leave_an_example_in_every_split() -> None:
     splits = cut(test_fraction=1e-9, validation_fraction=1e-9, train_fraction=1e-9)
     assert [len(p) for p in (splits.train, splits.validation, splits.test)] == [1, 1, 1]

@@ -130,7 +130,11 @@ def test_a_small_validation_split_is_a_warning() -> None:
     part = Part(splits.validation.x[:12], splits.validation.y[:12])
     finding = findings(replace(splits, validation=part))["sizes"]
     assert finding.severity is Severity.WARNING
+    assert "12 validation examples" in finding.message
     assert "dataset.validation_fraction" in finding.message
+    part = Part(splits.validation.x[:1], splits.validation.y[:1])
+    finding = findings(replace(splits, validation=part))["sizes"]
+    assert finding.message.startswith("one validation example decides")
 
 
 def test_constant_columns_of_a_table_are_a_warning_and_the_margin_of_an_image_is_none() -> None:

@@ -112,3 +112,12 @@ def test_a_perceptron_does_not_wait_for_slower_families_beside_it() -> None:
     model = {"choices": [slow, {"family": "mlp", "hidden_units": 64}]}
     finding = check(images(), limit_s=5.0, model=model)
     assert finding.severity is Severity.OK, finding
+
+
+def test_networks_too_large_to_draw_in_time_are_left_out() -> None:
+    huge = {"family": "mlp", "hidden_units": [65_536, 65_536]}  # 17 GB of weights
+    finding = check(images(), model=huge)
+    assert finding.severity is Severity.SKIPPED
+    assert "too large" in finding.message
+    beside_a_small_one = {"choices": [{**huge, "label": "huge"}, {"family": "mlp"}]}
+    assert check(images(), model=beside_a_small_one).severity is Severity.OK
