@@ -11,7 +11,10 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from hpsearch.datasets.splits import Splits
+from hpsearch.layers.compiler import has_kernels
 from hpsearch.spec.sections import Task
+
+_MOST_IN_KERNEL = 2048  # classes: more of them do not fit the registers of one program
 
 
 class Loss(ABC):
@@ -49,6 +52,10 @@ class CrossEntropy(Loss):
 
     def gradient(self, z: Tensor, y: Tensor, smoothing: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return (softmax - target) / batch and the sums."""
+        if z.shape[1] <= _MOST_IN_KERNEL and has_kernels(z.device.type):
+            from hpsearch.training.kernels import loss
+
+            return loss.cross_entropy(z, y, smoothing)
         n_lanes, n_classes, batch = z.shape
         log_p = log_softmax(z, 1)
         sums = self._sums(log_p, y)

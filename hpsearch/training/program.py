@@ -13,7 +13,9 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from hpsearch.layers.compiler import has_kernels
 from hpsearch.layers.network import Network
 from hpsearch.logs import get_logger
 from hpsearch.training.batches import orders
@@ -227,18 +229,43 @@ class Program:
 
     def _work(self, kind: Kind, n_examples: int) -> None:
         """Do all of a step on the device: reads and writes what stands, never asks the host."""
-        resident = self._parts.resident
-        index = self._orders.index_select(1, self._places[:n_examples] + self._clock[1])
-        if self._n_orders > 1:
-            index = index.index_select(0, self._which)
-        x = resident.scaled(resident.train.x.index_select(0, index.view(-1)))
-        y = resident.train.y.index_select(0, index.view(-1))
-        if self._n_orders > 1:
-            x = x.view(self._n_lanes, n_examples, -1).transpose(1, 2)
-            y = y.view(self._n_lanes, n_examples, *y.shape[1:])
+        x, y = self._batch(n_examples)
         keys = self._keys.index_select(0, self._clock[:1])[0]
         self.step.take(x, y, 0, keys, kind)
         self._clock += self._tick
+
+    def _batch(self, n_examples: int) -> tuple[Tensor, Tensor]:
+        """Return the inputs and targets that the clock points to, as :class:`Batches` does."""
+        resident = self._parts.resident
+        x, y = resident.train.x, resident.train.y
+        which = self._which if self._n_orders > 1 else None
+        if has_kernels(resident.device.type):
+            from hpsearch.training.kernels import batch
+
+            n_rows = n_examples * (1 if which is None else self._n_lanes)
+            x_out = x.new_empty((n_rows, x.shape[1]), dtype=resident.dtype)
+            y_out = y.new_empty((n_rows, *y.shape[1:]))
+            batch.pick(
+                x,
+                y,
+                self._orders,
+                which,
+                self._clock,
+                x_out=x_out,
+                y_out=y_out,
+                shift=resident.splits.shift,
+                factor=resident.splits.factor,
+            )
+        else:
+            index = self._orders.index_select(1, self._places[:n_examples] + self._clock[1])
+            if which is not None:
+                index = index.index_select(0, which)
+            x_out = resident.scaled(x.index_select(0, index.view(-1)))
+            y_out = y.index_select(0, index.view(-1))
+        if which is not None:
+            x_out = x_out.view(self._n_lanes, n_examples, -1).transpose(1, 2)
+            y_out = y_out.view(self._n_lanes, n_examples, *y.shape[1:])
+        return x_out, y_out
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -1,7 +1,6 @@
 """The update of a pack whose steps are recorded: everything it needs stands on the device."""
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hpsearch.logs import get_logger
+from hpsearch.layers.compiler import has_kernels
 from hpsearch.optimizers.base import Optimizer
 from hpsearch.training.lane import Lane
 from hpsearch.training.packing import optimizer_of
@@ -18,8 +17,6 @@ from hpsearch.training.update import Rows, Trained, Update, coefficients, later_
 
 L2 = "l2"
 """Name of the coefficient of the l2 terms whose gradient the update adds: last in the table."""
-
-log = get_logger(__name__)
 
 
 class Launch(Protocol):
@@ -157,18 +154,8 @@ def to_device(values: NDArray[Any], target: Tensor) -> None:
 
 def launch_of(rule: type[Optimizer], names: tuple[str, ...], device: str) -> Launch | None:
     """Return what launches the rule's kernel on this device; None: work in plain torch."""
-    if device != "cuda" or not _has_triton():
+    if not has_kernels(device):
         return None
-    from hpsearch.training import kernels
+    from hpsearch.training.kernels import update
 
-    return kernels.launch_of(rule, names)
-
-
-@cache
-def _has_triton() -> bool:
-    try:
-        import hpsearch.training.kernels  # noqa: F401 - the import is the question
-    except ImportError as error:
-        log.warning("no_triton", reason=str(error)[:200], then="plain torch updates the weights")
-        return False
-    return True
+    return update.launch_of(rule, names)

@@ -24,7 +24,9 @@ OPTIONAL = [
 ]
 COME_ALONG = {"anyio", "h11", "markupsafe", "scipy", "starlette", "typing-extensions"}  # for good
 # comes with torch where there is a GPU; the module is imported where it is found, and only then
-FOUND_OR_NOT = {"hpsearch/training/kernels.py": {"triton"}}
+FOUND_OR_NOT = {
+    f"hpsearch/training/kernels/{part}.py": {"triton"} for part in ("batch", "loss", "update")
+} | {f"hpsearch/layers/{part}.py": {"triton"} for part in ("cell_kernels", "compiler")}
 
 
 def locked(name: str) -> dict[str, Requirement]:

@@ -1,6 +1,5 @@
 """The rules as Triton kernels are the rules in plain torch; Triton's interpreter runs on a CPU."""
 
-import importlib
 import itertools
 import sys
 from collections.abc import Callable, Iterator
@@ -11,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 
+from hpsearch.layers import compiler
 from hpsearch.optimizers.adam import Adam
 from hpsearch.optimizers.base import REGISTRY, Optimizer
 from hpsearch.optimizers.sgd import Sgd
+from hpsearch.training import losses, program, table_update
 from hpsearch.training import pack as pack_module
-from hpsearch.training import table_update
 from hpsearch.training import update as update_module
 from hpsearch.training.engine import Engine
 from hpsearch.training.graphs import Recorder
+from tests.interpreted import interpreted
 from tests.lanes import LOWEST_LOSS, class_splits, play, trial
 
 pytest.importorskip("triton", reason="no Triton for this platform")
@@ -30,12 +31,20 @@ N_STEPS = 4
 
 @pytest.fixture(scope="module")
 def kernels() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_INTERPRET", "1")
-        import hpsearch.training.kernels as module
+    with interpreted("hpsearch.training.kernels.update") as (module,):
+        yield module
 
-        yield importlib.reload(module)  # what decorates a kernel decides how it runs
-    importlib.reload(module)
+
+@pytest.fixture(scope="module")
+def loss_kernels() -> Iterator[ModuleType]:
+    with interpreted("hpsearch.training.kernels.loss") as (module,):
+        yield module
+
+
+@pytest.fixture(scope="module")
+def batch_kernels() -> Iterator[ModuleType]:
+    with interpreted("hpsearch.training.kernels.batch") as (module,):
+        yield module
 
 
 def settings(name: str) -> list[list[Optimizer]]:
@@ -125,37 +134,38 @@ def test_a_rule_of_somebody_elses_has_no_kernel(kernels: ModuleType) -> None:
 def test_without_triton_the_rule_works_in_plain_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     names = tuple(table_of([Adam()]))
     said: list[str] = []
-    monkeypatch.setattr(table_update.log, "warning", lambda event, **_: said.append(event), False)
-    monkeypatch.delitem(sys.modules, "hpsearch.training.kernels", raising=False)
+    monkeypatch.setattr(compiler.log, "warning", lambda event, **_: said.append(event), False)
     monkeypatch.setitem(sys.modules, "triton", None)  # an import of it fails
-    table_update._has_triton.cache_clear()
+    monkeypatch.setitem(sys.modules, "triton.language", None)
+    compiler.has_triton.cache_clear()
     try:
         assert table_update.launch_of(Adam, names, "cuda") is None
         assert table_update.launch_of(Adam, names, "cuda") is None
     finally:
-        table_update._has_triton.cache_clear()
+        compiler.has_triton.cache_clear()
     assert said == ["no_triton"]
 
 
-def test_a_table_and_a_kernel_make_the_update_of_a_pack(
-    kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
+def test_kernels_make_the_steps_of_a_pack(
+    kernels: ModuleType,
+    loss_kernels: ModuleType,
+    batch_kernels: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(update_module, "has_kernel", lambda _: False)
     configs = [
-        trial(optimizer=rule, epochs=2)
-        for rule in (
-            Sgd(learning_rate=0.01, momentum=0.9, l2=0.1),
-            Sgd(learning_rate=0.05, momentum=0.9, nesterov=True),
-            Sgd(learning_rate=0.02, momentum=0.9, l2=0.05, gradient_clip_norm=0.1),
+        trial(optimizer=rule, epochs=2, batch_size=50, label_smoothing=smoothing)
+        for rule, smoothing in (
+            (Sgd(learning_rate=0.01, momentum=0.9, l2=0.1), 0.1),
+            (Sgd(learning_rate=0.05, momentum=0.9, nesterov=True), 0.0),
+            (Sgd(learning_rate=0.02, momentum=0.9, l2=0.05, gradient_clip_norm=0.1), 0.0),
         )
     ]
     usual = play(Engine(CLASSES, LOWEST_LOSS, 1, lanes=2, dtype=torch.float64), configs)
-    launched: list[str] = []
     added: list[bool] = []
 
-    def launch_of(rule: type[Optimizer], names: tuple[str, ...], _: str) -> Any:
-        launched.append(rule.__name__)
-        launch = kernels.launch_of(rule, names)
+    def launch_of(rule: type[Optimizer], names: tuple[str, ...]) -> Any:
+        launch = launch_of_rule(rule, names)
 
         def noted(*args: Any, adds_l2: bool) -> None:
             added.append(adds_l2)
@@ -163,10 +173,19 @@ def test_a_table_and_a_kernel_make_the_update_of_a_pack(
 
         return noted
 
-    monkeypatch.setattr(table_update, "launch_of", launch_of)
+    launch_of_rule = kernels.launch_of
+    monkeypatch.setattr(kernels, "launch_of", launch_of)
+    used: list[str] = []
+    for user, module, name in (
+        (table_update, kernels, "launch_of"),
+        (losses, loss_kernels, "cross_entropy"),
+        (program, batch_kernels, "pick"),
+    ):
+        monkeypatch.setattr(user, "has_kernels", lambda _: True)
+        monkeypatch.setattr(module, name, _noting(used, getattr(module, name)))
     monkeypatch.setattr(pack_module, "recorder_of", lambda _: StepByStep())
     ours = play(Engine(CLASSES, LOWEST_LOSS, 1, lanes=2, dtype=torch.float64), configs)
-    assert set(launched) == {"Sgd"}
+    assert set(used) == {"launch_of", "cross_entropy", "pick"}
     assert set(added) == {False, True}  # not of biases, and not where the norm was looked at
     for number in range(3):
         mine, theirs = ours.ends[number].weights, usual.ends[number].weights
@@ -174,6 +193,71 @@ def test_a_table_and_a_kernel_make_the_update_of_a_pack(
         assert theirs is not None
         for name, array in theirs.items():
             np.testing.assert_allclose(mine[name], array, rtol=1e-10, atol=1e-12)
+        for (epoch, mine_at), (_, theirs_at) in zip(
+            ours.curve(number), usual.curve(number), strict=True
+        ):
+            assert mine_at == pytest.approx(theirs_at, rel=1e-9, abs=1e-12), epoch
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of a lane that is no number
+@pytest.mark.parametrize("shape", [(3, 10, 100), (2, 2, 7), (1, 1000, 9), (4, 3, 1)])
+@pytest.mark.parametrize("is_shared", [True, False])
+@pytest.mark.parametrize("smooths", [True, False])
+def test_the_kernel_of_the_loss_is_the_loss(
+    shape: tuple[int, int, int], is_shared: bool, smooths: bool, loss_kernels: ModuleType
+) -> None:
+    n_lanes, n_classes, batch = shape
+    generator = torch.Generator().manual_seed(2)
+    z = 5 * torch.randn(shape, generator=generator, dtype=torch.float64)
+    z[-1] = torch.nan if n_lanes > 1 else z[-1]
+    z[0, :, 0] = 1.0  # all classes equal: the first one counts
+    y = torch.randint(0, n_classes, (batch,) if is_shared else (n_lanes, batch))
+    smoothing = torch.rand((n_lanes, 1, 1), generator=generator, dtype=torch.float64)
+    settings = (y, smoothing if smooths else None)
+    d, sums = loss_kernels.cross_entropy(z.clone(), *settings)
+    right_d, right_sums = losses.CrossEntropy().gradient(z.clone(), *settings)
+    right_sums[:, 1] = torch.where(right_sums[:, 0].isnan(), sums[:, 1], right_sums[:, 1])
+    torch.testing.assert_close(d, right_d, rtol=1e-10, atol=1e-14, equal_nan=True)
+    torch.testing.assert_close(sums, right_sums, rtol=1e-10, atol=1e-10, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float64])
+@pytest.mark.parametrize("n_outputs", [0, 1, 3])
+@pytest.mark.parametrize("which", [None, [1, 0, 1]])
+def test_the_kernel_of_the_batch_picks_and_scales(
+    dtype: torch.dtype, n_outputs: int, which: list[int] | None, batch_kernels: ModuleType
+) -> None:
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randint(0, 256, (50, 1500), generator=generator).to(dtype)
+    y = torch.arange(50) if not n_outputs else torch.randn(50, n_outputs, dtype=torch.float64)
+    orders = torch.stack([torch.randperm(50, generator=generator) for _ in range(2)])
+    lanes = None if which is None else torch.tensor(which)
+    picked = torch.cat([orders[row, 7:16] for row in which or [0]])
+    x_out = torch.full((len(picked), 1500), torch.nan, dtype=torch.float64)
+    y_out = y.new_zeros((len(picked), *y.shape[1:]))
+    batch_kernels.pick(
+        x,
+        y,
+        orders,
+        lanes,
+        torch.tensor([3, 7]),
+        x_out=x_out,
+        y_out=y_out,
+        shift=0.1307,
+        factor=3.25,
+    )
+    scaled = (x[picked].double() - 0.1307) * 3.25 if dtype == torch.uint8 else x[picked]
+    torch.testing.assert_close(x_out, scaled, rtol=1e-14, atol=0)
+    assert torch.equal(y_out, y[picked])
+
+
+def _noting(used: list[str], function: Callable[..., Any]) -> Callable[..., Any]:
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        used.append(name)
+        return function(*args, **kwargs)
+
+    name = function.__name__
+    return noted
 
 
 class StepByStep(Recorder):
