@@ -1,7 +1,7 @@
 """The update of a pack whose steps are recorded: everything it needs stands on the device."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,39 +10,11 @@ from torch import Tensor
 
 from hpsearch.layers.compiler import has_kernels
 from hpsearch.optimizers.base import Optimizer
+from hpsearch.training.kernels.launch import L2, Launch
 from hpsearch.training.lane import Lane
 from hpsearch.training.packing import optimizer_of
 from hpsearch.training.resident import Resident
 from hpsearch.training.update import Rows, Trained, Update, coefficients, later_l2
-
-L2 = "l2"
-"""Name of the coefficient of the l2 terms whose gradient the update adds: last in the table."""
-
-
-class Launch(Protocol):
-    """Starts the kernel of a rule for one parameter of all lanes."""
-
-    def __call__(
-        self,
-        weight: Tensor,
-        gradient: Tensor,
-        buffers: Sequence[Tensor],
-        table: Tensor,
-        row: Tensor,
-        *,
-        adds_l2: bool,
-    ) -> None:
-        """Take the rule's step.
-
-        Args:
-            weight: ``[lanes, ...]``, changed in place.
-            gradient: Of it.
-            buffers: The rule's running values, changed in place.
-            table: Coefficients, ``[steps, names, lanes]``.
-            row: In the table, ``[1]``.
-            adds_l2: Whether to add the gradient of the l2 term first; its coefficient is the
-                last one.
-        """
 
 
 class FromTable(Update):

@@ -18,7 +18,7 @@ from hpsearch.optimizers.adamw import AdamW
 from hpsearch.optimizers.base import Optimizer
 from hpsearch.optimizers.rmsprop import RmsProp
 from hpsearch.optimizers.sgd import Sgd
-from hpsearch.training.table_update import L2, Launch
+from hpsearch.training.kernels.launch import L2, Launch
 
 _BLOCK = 1024  # numbers of one lane that one program of the grid updates
 

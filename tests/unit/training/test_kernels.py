@@ -19,6 +19,7 @@ from hpsearch.training import pack as pack_module
 from hpsearch.training import update as update_module
 from hpsearch.training.engine import Engine
 from hpsearch.training.graphs import Recorder
+from hpsearch.training.kernels.launch import L2
 from tests.interpreted import interpreted
 from tests.lanes import LOWEST_LOSS, class_splits, play, trial
 
@@ -83,7 +84,7 @@ def test_a_kernel_is_the_rule(name: str, kernels: ModuleType) -> None:
     for number, (shape, lanes) in enumerate(zip(itertools.cycle(SHAPES), settings(name))):
         table = table_of(lanes)
         if number % 2:
-            table[table_update.L2] = np.tile([0.1, 0.0, 1e-3], (N_STEPS, 1))
+            table[L2] = np.tile([0.1, 0.0, 1e-3], (N_STEPS, 1))
         launch = kernels.launch_of(rule, tuple(table))
         assert launch is not None
         values = torch.from_numpy(np.stack(list(table.values()), 1))
@@ -97,7 +98,7 @@ def test_a_kernel_is_the_rule(name: str, kernels: ModuleType) -> None:
             launch(ours[0], gradient, ours[1:], values, row, adds_l2=adds_l2)
             c = {n: values[step, i][:, None, None] for i, n in enumerate(table)}
             if adds_l2:
-                gradient = gradient + theirs[0] * c[table_update.L2]
+                gradient = gradient + theirs[0] * c[L2]
             rule.update(theirs[0], gradient.clone(), theirs[1:], c)
             row += 1
         for one, other in zip(ours, theirs, strict=True):
