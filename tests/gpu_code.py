@@ -5,6 +5,7 @@ memory or reads them one by one is found on any machine.
 """
 
 import multiprocessing
+import os
 import re
 import subprocess
 import tempfile
@@ -60,7 +61,12 @@ def gpu_code(
 
 @cache
 def _compiler() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, mp_context=spawn, initializer=_never_interpret)
+
+
+def _never_interpret() -> None:
+    os.environ.pop("TRITON_INTERPRET", None)  # noqa: TID251 - before Triton is imported
 
 
 def _compiled(
@@ -76,7 +82,11 @@ def _compiled(
         fn=kernel,
         signature={name: kinds.get(name, "constexpr") for name in names},
         constexprs={(names.index(name),): value for name, value in constants.items()},
-        attrs={(names.index(name),): [["tt.divisibility", 16]] for name in kinds},
+        attrs={
+            (param.num,): [["tt.divisibility", 16]]
+            for param in kernel.params
+            if param.name in kinds and not param.do_not_specialize
+        },
     )
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRITON_CACHE_DIR", folder)

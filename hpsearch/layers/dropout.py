@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int32
 from torch import Tensor
 
+from hpsearch.layers.compiler import has_kernels
+
 _UNIT = 0x9E3779B1  # odd, near 2^32 / golden ratio: spreads the units over the numbers
 _MIX = (0x21F0AAAD, 0x735A2D97)  # multipliers of the lowbias32 hash
 _LAST = 0x2C1B3C6D  # odd; multiplies once more after the key is in
@@ -41,6 +43,8 @@ class Dropout:
 
     def set_rate(self, lane: int, rate: float) -> None:
         """Note the probability to drop of the lane in this row."""
+        if rate == self._rates[lane]:
+            return
         self._rates[lane] = rate
         for threshold, scale in self._tables.values():
             threshold[lane].fill_(_smallest(rate))
@@ -67,7 +71,7 @@ class Dropout:
         Returns:
             The factors, or None where no lane drops anything.
 
-        Cost: six passes over int32 numbers of the size of the result.
+        Cost: six passes over int32 numbers of the size of the result; on a GPU one over it.
         """
         n_lanes = keys.shape[0]
         if not self.drops(n_lanes):
@@ -77,8 +81,13 @@ class Dropout:
             if len(self._places) > 1:  # the batch and the smaller, last one
                 self._places.clear()
             self._places[n_columns] = _places(self._width, n_columns, self._device)
+        places = self._places[n_columns]
+        if has_kernels(self._device.type):
+            from hpsearch.layers import dropout_kernels
+
+            return dropout_kernels.factors(places, keys, threshold, scale, _signed(_LAST))
         first, second = keys[:, None, None, 0], keys[:, None, None, 1]
-        coins = (self._places[n_columns] ^ first).mul_(second | 1)
+        coins = (places ^ first).mul_(second | 1)
         coins = coins.bitwise_xor_(coins >> 15).mul_(_signed(_LAST))
         return (coins >= threshold).to(dtype).mul_(scale)
 

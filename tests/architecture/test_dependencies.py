@@ -26,7 +26,10 @@ COME_ALONG = {"anyio", "h11", "markupsafe", "scipy", "starlette", "typing-extens
 # comes with torch where there is a GPU; the module is imported where it is found, and only then
 FOUND_OR_NOT = {
     f"hpsearch/training/kernels/{part}.py": {"triton"} for part in ("batch", "loss", "update")
-} | {f"hpsearch/layers/{part}.py": {"triton"} for part in ("cell_kernels", "compiler")}
+} | {
+    f"hpsearch/layers/{part}.py": {"triton"}
+    for part in ("cell_kernels", "compiler", "dropout_kernels")
+}
 
 
 def locked(name: str) -> dict[str, Requirement]:
