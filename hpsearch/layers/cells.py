@@ -52,22 +52,25 @@ class Vanilla(Cell):
 
     Args:
         activation: f, tanh or relu.
+
+    Attributes:
+        activation: The same.
     """
 
     n_gates = 1
 
     def __init__(self, activation: Activation) -> None:
-        self._activation = activation
+        self.activation = activation
         self.flat_ends = activation.flat_ends
 
     def forward(self, ax: Tensor, ah: Tensor, state: State) -> tuple[State, State]:  # noqa: ARG002 - the interface
         """Return the output; it tells the derivative."""
-        h, saved = self._activation.forward(ah.add_(ax))
+        h, saved = self.activation.forward(ah.add_(ax))
         return (h,), (saved,)
 
     def backward(self, d: State, saved: State) -> tuple[Tensor, Tensor, State]:
         """Multiply by the derivative of f."""
-        gradient = self._activation.backward(d[0], saved[0])
+        gradient = self.activation.backward(d[0], saved[0])
         return gradient, gradient, ()
 
 
