@@ -10,7 +10,7 @@ class Severity(StrEnum):
     """How much a finding matters.
 
     ``ok`` is as expected; ``skipped`` could not be told; ``warning`` deserves a change of the
-    definition and ends nothing; ``failure`` is certain to waste the whole budget.
+    definition and ends nothing; ``failure`` is data that cannot be trained on.
     """
 
     OK = "ok"

@@ -135,7 +135,7 @@ def check_loss(starts: Starts) -> Finding:
             "the loss is not finite before the first step at any point looked at: "
             f"{_calmer(worst, starts)}"
         )
-        return Finding("initial_loss", Severity.FAILURE, message, None, expected)
+        return Finding("initial_loss", Severity.WARNING, message, None, expected)
     message = (
         f"untrained networks start at a loss of {_typical(bad):,.3g} instead of {name} "
         f"({len(bad)} of {_points(starts.all)} looked at): {_calmer(worst, starts)}"
