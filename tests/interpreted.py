@@ -1,11 +1,14 @@
 """Triton kernels run by Triton's interpreter, on a CPU."""
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 
 @contextmanager
@@ -27,3 +30,32 @@ def _again(names: tuple[str, ...]) -> list[ModuleType]:
         if hasattr(value, "fn") and hasattr(triton.language, name):
             setattr(triton.language, name, value)
     return [importlib.reload(importlib.import_module(name)) for name in names]
+
+
+def as_operation(launch: Callable[..., None]) -> Callable[..., None]:
+    """Return a launch that modes of torch see, as they see torch's own operations.
+
+    Args:
+        launch: Takes a kernel, the shape and batch of its grid, the tensors, and anything else.
+    """
+
+    def launched(
+        kernel: Any,
+        shape: Any,
+        batch: int,
+        tensors: Sequence[Tensor],
+        *rest: Any,
+        **constants: Any,
+    ) -> None:
+        _LAUNCHES.append(lambda own: launch(kernel, shape, batch, own, *rest, **constants))
+        _launch(list(tensors), len(_LAUNCHES) - 1)
+
+    return launched
+
+
+_LAUNCHES: list[Callable[[list[Tensor]], None]] = []
+
+
+@torch.library.custom_op("hpsearch_tests::launch", mutates_args=("tensors",))
+def _launch(tensors: list[Tensor], number: int) -> None:
+    _LAUNCHES[number](tensors)

@@ -3,6 +3,8 @@
 import gc
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from hpsearch.layers import recurrent as recurrent_layers
 from hpsearch.models import recurrent as recurrent_module
 from hpsearch.models.mlp import Mlp
 from hpsearch.models.recurrent import Recurrent
@@ -31,6 +34,7 @@ from hpsearch.training.pack import Pack
 from hpsearch.training.planner import Planner
 from hpsearch.training.program import Program, Programs
 from hpsearch.training.warm import Warm
+from tests.interpreted import as_operation, interpreted
 from tests.lanes import LOWEST_LOSS, Caller, class_splits, line_splits, play, trial
 
 CLASSES = class_splits()
@@ -247,6 +251,53 @@ def test_sequences_are_recorded(
     usual, recorded = both(configs, recording, monkeypatch, lanes=2)
     assert_same(usual, recorded)
     assert recording.n_replayed
+
+
+@pytest.fixture(scope="module")
+def cell_kernels() -> Iterator[ModuleType]:
+    pytest.importorskip("triton", reason="no Triton for this platform")
+    with interpreted("hpsearch.layers.cell_kernels") as (module,):
+        yield module
+
+
+@pytest.mark.parametrize(("cell", "depth"), [("vanilla", 1), ("gru", 2), ("lstm", 1)])
+def test_cells_as_kernels_are_recorded(
+    cell: str,
+    depth: int,
+    cell_kernels: ModuleType,
+    recording: Recording,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recurrent_module, "runs_lane_by_lane", lambda *_: False)
+    configs = [
+        trial(
+            model=Recurrent.model_validate(
+                {"cell": cell, "hidden_units": n, "steps": 2, "dropout": rate}
+                | {"hidden_layers": depth}
+            ),
+            optimizer=Adam(learning_rate=rate_of),
+            epochs=epochs,
+            batch_size=64,  # 200 examples: four steps, the last of eight examples
+        )
+        for n, rate, rate_of, epochs in ((8, 0.0, 1e-2, 2), (7, 0.3, 1e-3, 1), (8, 0.1, 1e-3, 1))
+    ]
+    engine = partial(
+        Engine, CLASSES, LOWEST_LOSS, 3, lanes=2, precision="fast", dtype=torch.float64
+    )
+    usual = play(engine(), configs)
+    monkeypatch.setattr(pack_module, "recorder_of", lambda _: recording)
+    monkeypatch.setattr(
+        recurrent_layers, "kernels_of", lambda cell, _: cell_kernels.kernels_of(cell)
+    )
+    monkeypatch.setattr(cell_kernels, "_launch", as_operation(cell_kernels._launch))
+    recorded = play(engine(), configs)
+    assert recording.n_replayed
+    assert len(recorded.ends) == len(configs)
+    for number, end in recorded.ends.items():
+        for name, array in (usual.ends[number].weights or {}).items():
+            np.testing.assert_allclose(
+                (end.weights or {})[name], array, rtol=1e-10, atol=1e-10, err_msg=name
+            )
 
 
 def test_a_regression_is_recorded(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
