@@ -55,6 +55,7 @@ lock: $(TEST_INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/python tools/settings_reference.py
 	$(BIN)/python tools/search_reference.py
+	$(BIN)/python tools/definition_reference.py
 
 screenshots: $(TEST_INSTALLED)
 	$(BIN)/python tools/screenshots.py

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from hpsearch.optimizers.base import (
     REGISTRY,
+    Beta1,
+    Beta2,
     Epsilon,
-    Fraction,
     LearningRate,
     Optimizer,
 )
@@ -28,8 +29,8 @@ class Adam(Optimizer):
 
     name: Literal["adam"] = "adam"
     learning_rate: LearningRate = 1e-3
-    beta1: Fraction = 0.9
-    beta2: Fraction = 0.999
+    beta1: Beta1 = 0.9
+    beta2: Beta2 = 0.999
     eps: Epsilon = 1e-8
 
     def coefficients(

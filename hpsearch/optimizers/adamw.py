@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from hpsearch.optimizers.base import REGISTRY, Epsilon, Fraction, LearningRate, Optimizer
+from hpsearch.optimizers.base import REGISTRY, Beta1, Beta2, Epsilon, LearningRate, Optimizer
 from hpsearch.optimizers.moments import moment_coefficients, moment_update
 from hpsearch.spec.fields import Searchable
 
@@ -25,8 +25,8 @@ class AdamW(Optimizer):
 
     name: Literal["adamw"] = "adamw"
     learning_rate: LearningRate = 1e-3
-    beta1: Fraction = 0.9
-    beta2: Fraction = 0.999
+    beta1: Beta1 = 0.9
+    beta2: Beta2 = 0.999
     eps: Epsilon = 1e-8
     weight_decay: Annotated[
         float, Field(ge=0, le=100, description="decoupled, of all parameters"), Searchable()

@@ -20,7 +20,17 @@ REGISTRY = Registry("hpsearch.optimizers")
 LearningRate = Annotated[
     float, Field(gt=0, le=1000, description="peak, times the schedule"), Searchable()
 ]
-Fraction = Annotated[float, Field(ge=0, lt=1), Searchable()]
+Momentum = Annotated[
+    float,
+    Field(ge=0, lt=1, description="share of the last step that is taken again"),
+    Searchable(),
+]
+Beta1 = Annotated[
+    float, Field(ge=0, lt=1, description="memory of the mean gradient"), Searchable()
+]
+Beta2 = Annotated[
+    float, Field(ge=0, lt=1, description="memory of the gradient's size"), Searchable()
+]
 Epsilon = Annotated[
     float, Field(gt=0, le=1, description="keeps the division finite"), Searchable()
 ]

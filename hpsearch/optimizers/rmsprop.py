@@ -11,8 +11,8 @@ from pydantic import Field
 from hpsearch.optimizers.base import (
     REGISTRY,
     Epsilon,
-    Fraction,
     LearningRate,
+    Momentum,
     Optimizer,
     constant,
 )
@@ -31,7 +31,7 @@ class RmsProp(Optimizer):
 
     name: Literal["rmsprop"] = "rmsprop"
     learning_rate: LearningRate = 0.01
-    momentum: Fraction = 0.0
+    momentum: Momentum = 0.0
     alpha: Annotated[
         float, Field(ge=0, lt=1, description="memory of the mean square"), Searchable()
     ] = 0.99

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from hpsearch.optimizers.base import REGISTRY, Fraction, LearningRate, Optimizer, constant
+from hpsearch.optimizers.base import REGISTRY, LearningRate, Momentum, Optimizer, constant
 from hpsearch.spec.fields import Searchable
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Sgd(Optimizer):
 
     name: Literal["sgd"] = "sgd"
     learning_rate: LearningRate = 0.01
-    momentum: Fraction = 0.0
+    momentum: Momentum = 0.0
     nesterov: Annotated[
         bool, Field(description="look ahead; at momentum 0 plain sgd"), Searchable()
     ] = False

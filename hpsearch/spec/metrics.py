@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import Field
+
 from hpsearch.spec.fields import Settings
 from hpsearch.spec.layers import Written
 from hpsearch.spec.problems import Loc, Problems
@@ -29,9 +31,11 @@ _OTHER_METRICS = frozenset(
 class WrittenObjective(Settings):
     """An objective as the user writes it: the direction follows from the metric."""
 
-    metric: str
-    direction: Direction | None = None
-    target_value: float | None = None
+    metric: str = Field(description="val_* or n_parameters")
+    direction: Direction | None = Field(None, description="null: the metric's own")
+    target_value: float | None = Field(
+        None, description="one COMPLETE trial that meets all targets ends the study"
+    )
 
 
 @dataclass(frozen=True, slots=True)

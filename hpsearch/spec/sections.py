@@ -73,14 +73,27 @@ class DatasetInfo(Settings):
 class DatasetSection(Settings):
     """Which examples are trained on, and how they are split."""
 
-    name: str
-    validation_fraction: float = Field(0.1, gt=0, le=0.9)
-    test_fraction: float | None = Field(
-        None, gt=0, le=0.9, description="of all examples; null if the data set has its own split"
+    name: str = Field(description="one that comes along, or an uploaded one")
+    validation_fraction: float = Field(
+        0.1, gt=0, le=0.9, description="of the examples that are not for the test"
     )
-    train_fraction: float = Field(1.0, gt=0, le=1)
-    split_seed: int = Field(0, ge=0, lt=2**63)
-    normalize: Literal["standard", "none"] = "standard"
+    test_fraction: float | None = Field(
+        None,
+        gt=0,
+        le=0.9,
+        description="of all examples, 0.2 unless given; null if the data set has its own split",
+    )
+    train_fraction: float = Field(
+        1.0, gt=0, le=1, description="of the training examples left; smaller ones are subsets"
+    )
+    split_seed: int = Field(
+        0, ge=0, lt=2**63, description="keys the splits, so that studies compare; never `seed`"
+    )
+    normalize: Literal["standard", "none"] = Field(
+        "standard",
+        description="of the inputs: bytes by one mean and deviation, others per feature; "
+        "none: bytes divided by 255, others as they are",
+    )
 
 
 def share(n_examples: int, fraction: float) -> int:
@@ -104,18 +117,30 @@ class EarlyStopping(Settings):
 
     metric: str = Field("val_loss", description="any val_* metric")
     patience: int = Field(5, ge=1, description="epochs without improvement before the end")
-    min_delta: float = Field(0.0, ge=0, description="smallest change that is an improvement")
+    min_delta: float = Field(0.0, ge=0, description="an improvement is larger than this")
     smoothing: int = Field(1, ge=1, le=100, description="epochs of the moving mean")
 
 
 class Training(Settings):
     """How one trial is trained: the resolved training section."""
 
-    epochs: Annotated[int, Field(ge=1, le=100_000), Searchable()] = 20
-    batch_size: Annotated[int, Field(ge=1, le=65_536), Searchable()] = 128
-    label_smoothing: Annotated[float, Field(ge=0, lt=1), Searchable()] = 0.0
-    data_order: Literal["shared", "per_trial"] = "shared"
-    early_stopping: EarlyStopping | None = None
+    epochs: Annotated[
+        int, Field(ge=1, le=100_000, description="the most of a trial"), Searchable()
+    ] = 20
+    batch_size: Annotated[
+        int,
+        Field(ge=1, le=65_536, description="the last, smaller batch is trained on too"),
+        Searchable(),
+    ] = 128
+    label_smoothing: Annotated[
+        float, Field(ge=0, lt=1, description="of the classes trained on, as torch"), Searchable()
+    ] = 0.0
+    data_order: Literal["shared", "per_trial"] = Field(
+        "shared", description="whether every trial visits the examples in an order of its own"
+    )
+    early_stopping: EarlyStopping | None = Field(
+        None, description="when a trial ends before its last epoch; null: never"
+    )
 
 
 class Objective(Settings):
@@ -129,18 +154,34 @@ class Objective(Settings):
 class Limits(Settings):
     """When a study ends, and how much of it runs at once."""
 
-    max_trials: int | None = Field(None, ge=1, le=1_000_000)
-    max_concurrent_trials: int | None = Field(None, ge=1)
-    max_failed_trials: int | None = Field(None, ge=1)
-    max_attempts: int = Field(3, ge=1, le=10)
-    timeout_s: float | None = Field(None, gt=0)
-    trial_timeout_s: float | None = Field(None, gt=0)
-    device_seconds: float | None = Field(None, gt=0)
+    max_trials: int | None = Field(
+        None, ge=1, le=1_000_000, description="finished trials, points of your own included"
+    )
+    max_concurrent_trials: int | None = Field(
+        None, ge=1, description="trials in training at once, over all workers"
+    )
+    max_failed_trials: int | None = Field(
+        None, ge=1, description="failed trials that end the study as FAILED"
+    )
+    max_attempts: int = Field(3, ge=1, le=10, description="tries of a trial whose worker was lost")
+    timeout_s: float | None = Field(None, gt=0, description="time the study is ACTIVE, s")
+    trial_timeout_s: float | None = Field(
+        None, gt=0, description="time a trial is in training, over all attempts, s"
+    )
+    device_seconds: float | None = Field(
+        None, gt=0, description="time on devices of the whole study, s"
+    )
 
 
 class Execution(Settings):
     """What kind of worker trains the study, and how."""
 
-    lanes: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = "auto"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["exact", "fast"] = "exact"
+    lanes: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = Field(
+        "auto", description="most trials trained as one program; auto: as many as pay"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="workers that may take the study"
+    )
+    precision: Literal["exact", "fast"] = Field(
+        "exact", description="exact: float32; fast: products in bfloat16 or tf32"
+    )

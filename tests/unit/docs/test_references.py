@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import search_reference, settings_reference
+from tools import definition_reference, search_reference, settings_reference
 
 ROOT = Path(__file__).parents[3]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -20,6 +20,16 @@ def test_the_settings_page_is_what_the_settings_class_says() -> None:
 def test_the_page_of_samplers_and_pruners_is_what_their_classes_say() -> None:
     page = search_reference.PAGE.read_text()
     assert page == search_reference.reference(), "run `make docs`"
+
+
+def test_the_page_of_definitions_is_what_their_classes_say() -> None:
+    page = definition_reference.PAGE.read_text()
+    assert page == definition_reference.reference(), "run `make docs`"
+
+
+def test_every_field_of_a_definition_is_explained() -> None:
+    rows = [line for line in definition_reference.reference().splitlines() if "| `" in line]
+    assert [row for row in rows if row.rstrip(" |") != row[:-2]] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
