@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from hpsearch.layers import dropout, recurrent
+from hpsearch.layers.cells import Gru
+from hpsearch.layers.kernel_layer import kernels_of
 from hpsearch.models.base import Model
 from hpsearch.models.mlp import Mlp
 from hpsearch.models.recurrent import Recurrent
@@ -21,8 +24,8 @@ from hpsearch.optimizers.base import REGISTRY, Optimizer
 from hpsearch.optimizers.schedules import Cosine
 from hpsearch.optimizers.sgd import Sgd
 from hpsearch.spec.config import TrialConfig
-from hpsearch.training import pack as pack_module
 from hpsearch.training import losses, program, table_update
+from hpsearch.training import pack as pack_module
 from hpsearch.training.engine import Engine, matmul_precision
 from hpsearch.training.graphs import CudaRecorder, Recorder
 from hpsearch.training.lanes import LaneOutcome
@@ -119,10 +122,20 @@ def test_kernels_and_graphs_change_nothing(rule: str, monkeypatch: pytest.Monkey
     assert table_update.launch_of(REGISTRY[rule], ("none",), "cuda") is None
     recorded = play(engine(), configs)
     assert len(replays) > 50, "the steps were not recorded"
-    for user in (table_update, losses, program):
+    for user in (table_update, losses, program, dropout):
         monkeypatch.setattr(user, "has_kernels", lambda _: False)
     monkeypatch.setattr(pack_module, "recorder_of", lambda _: StepByStep())
     assert_close(recorded, play(engine(), configs), 1e-10)
+
+
+@pytest.mark.parametrize("name", ["rnn", "relu rnn", "gru", "lstm"])
+def test_cells_as_kernels_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    relu = Recurrent(cell="vanilla", activation="relu", hidden_units=9, steps=4)
+    configs = trials(MODELS.get(name, relu), RULES)
+    assert kernels_of(Gru(), torch.device("cuda")) is not None
+    fused = play(engine(), configs)
+    monkeypatch.setattr(recurrent, "kernels_of", lambda *_: None)
+    assert_close(fused, play(engine(), configs), 1e-10)
 
 
 def test_there_is_a_kernel_for_adam_here() -> None:
