@@ -134,9 +134,10 @@ class Feedforward(Network):
         for mask, width, widest in zip(
             self._is_padding, _widths(shapes)[:-1], self._hidden, strict=True
         ):
-            mask[lane].zero_()
-            mask[lane, width:] = True
             self._has_padding = self._has_padding or width < widest
+            if self._has_padding:  # else no mask says anything
+                mask[lane].zero_()
+                mask[lane, width:] = True
         rates = dropout or (0.0,) * len(self._dropouts)
         for layer, rate in zip(self._dropouts, rates, strict=True):
             layer.set_rate(lane, rate)

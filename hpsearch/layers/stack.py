@@ -51,6 +51,11 @@ class Stack:
             torch.zeros((n_rows, *_stored(shape)), dtype=dtype, device=device)
             for shape in self.shapes.values()
         )
+        # the same memory: a row is filled in half the time by numpy, whose calls start sooner
+        on_host = device.type == "cpu"
+        self._rows: tuple[Any, ...] = (
+            tuple(tensor.numpy() for tensor in self.tensors) if on_host else self.tensors
+        )
 
     def like(self, n_rows: int | None = None, n_first: int | None = None) -> Self:
         """Return a stack of zeros of the same shapes, or of the first ``n_first`` of them."""
@@ -77,21 +82,26 @@ class Stack:
         Raises:
             ShapeError: A parameter is missing or does not fit.
         """
-        for (name, shape), tensor in zip(self.shapes.items(), self.tensors, strict=True):
+        for (name, shape), rows in zip(self.shapes.items(), self._rows, strict=True):
             array = arrays.get(name)
             if array is None or not fits(tuple(array.shape), shape):
                 got = None if array is None else tuple(array.shape)
                 raise ShapeError(f"parameter {name!r} should fit into {shape}, got {got}")
-            values = torch.from_numpy(np.ascontiguousarray(array))
+            part = rows[lane, ...]
             if tuple(array.shape) != shape:
-                tensor[lane].zero_()
-            part = self._part(name, tensor[lane], tuple(array.shape))
-            part.copy_(values.view(part.shape))
+                part[...] = 0
+                part = self._part(name, part, tuple(array.shape))
+            values = np.ascontiguousarray(array).reshape(tuple(part.shape))
+            if isinstance(part, np.ndarray):
+                with np.errstate(over="ignore"):  # as torch does: infinite is the lane's affair
+                    part[...] = values
+            else:
+                part.copy_(torch.from_numpy(values))
 
     def clear(self, lane: int) -> None:
         """Fill a row with zeros, by assignment."""
-        for tensor in self.tensors:
-            tensor[lane].zero_()
+        for rows in self._rows:
+            rows[lane, ...] = 0
 
     def take(self, lane: int, shapes: Shapes) -> dict[str, Any]:
         """Return one lane's parameters, un-padded, as numpy arrays of their own."""
@@ -119,12 +129,12 @@ class Stack:
         for tensor in self.tensors:
             tensor[target].copy_(tensor[source])
 
-    def _part(self, name: str, row: Tensor, shape: Sequence[int]) -> Tensor:
+    def _part(self, name: str, row: Any, shape: Sequence[int]) -> Any:
         """Return the place of a lane's parameter of this shape, one axis more if in blocks."""
         n_blocks = self._blocks.get(name, 1)
         if n_blocks == 1:
             return _corner(row, shape)
-        blocks = row.view(n_blocks, -1, *row.shape[1:])
+        blocks = row.reshape(n_blocks, -1, *row.shape[1:])
         return _corner(blocks, (n_blocks, shape[0] // n_blocks, *shape[1:]))
 
 
@@ -139,7 +149,5 @@ def _stored(shape: Sequence[int]) -> tuple[int, ...]:
     return (*shape, 1) if len(shape) == 1 else tuple(shape)
 
 
-def _corner(tensor: Tensor, shape: Sequence[int]) -> Tensor:
-    for axis, size in enumerate(shape):
-        tensor = tensor.narrow(axis, 0, size)
-    return tensor
+def _corner(row: Any, shape: Sequence[int]) -> Any:
+    return row[(*(slice(size) for size in shape), ...)]

@@ -53,8 +53,10 @@ class Played:
 class Pack:
     """Lanes of one signature: their weights, their optimizer's state, their best weights.
 
-    Rows ``[0, len(lanes))`` of every stack are live; a lane that leaves has the last one moved
-    into its place. The snapshot holds every lane as of its last epoch boundary.
+    Rows ``[0, len(lanes))`` of every stack are trained. A lane that leaves leaves a gap, which the
+    next one to come fills; what is still a gap when training goes on is filled with the last lane.
+    The snapshot holds every lane as of its last epoch boundary; of a lane that has not come to one
+    yet neither it nor the best weights mean anything.
 
     Args:
         first: The lane whose shapes, family and optimizer the pack is made for.
@@ -73,7 +75,7 @@ class Pack:
         self._rule = type(optimizer_of(config))
         self._batch = min(config.training.batch_size, len(resident.train))
         self.shapes = dict(first.shapes)
-        self.lanes: list[Lane] = []
+        self._rows: list[Lane | None] = []  # None is a gap
         self._network = model_of(config).network(
             self.shapes, n_rows=1, is_exact=is_exact, device=resident.device
         )
@@ -99,9 +101,14 @@ class Pack:
 
     # --- lanes come and go -------------------------------------------------------------------
 
+    @property
+    def lanes(self) -> list[Lane]:
+        """The lanes in the order of their rows."""
+        return [lane for lane in self._rows if lane is not None]
+
     def add(self, lane: Lane, state: LaneState | None) -> None:
         """Take in a lane, from the beginning or from where it stood."""
-        row = len(self.lanes)
+        row = self._rows.index(None) if None in self._rows else len(self._rows)
         self._make_room(row + 1)
         if state is None:
             splits = self._resident.splits
@@ -111,38 +118,43 @@ class Pack:
             self._weights.put(row, initial)
             for buffer in self._buffers.values():
                 buffer.clear(row)
-            self._best.clear(row)
         else:
             self._weights.put(row, _named(state.arrays, "weights"))
             for name, buffer in self._buffers.items():
                 buffer.put(row, _named(state.arrays, name))
             self._best.put(row, _named(state.arrays, "best"))
+            for name, stack in self._snapshot.items():
+                stack.copy_row(self._live(name), row)
         self._network.fit(row, lane.shapes, model_of(lane.spec.config).dropout_rates())
-        self.lanes.append(lane)
-        for name, stack in self._snapshot.items():
-            stack.copy_row(self._live(name), row)
+        self._rows[row : row + 1] = [lane]
 
     def spread(self, lanes: Sequence[Lane]) -> None:
         """Take in lanes with the first one's weights: to measure, they need none of their own."""
-        row, first = len(self.lanes), self.lanes[0]
+        self._close_gaps()
+        row, first = len(self._rows), self.lanes[0]
         self._make_room(row + len(lanes))
         for lane in lanes:
             for stack in (self._weights, *self._buffers.values()):
                 stack.move(0, row)
             rates = model_of(first.spec.config).dropout_rates()
             self._network.fit(row, first.shapes, rates)
-            self.lanes.append(lane)
+            self._rows.append(lane)
             row += 1
 
     def remove(self, lane: Lane) -> None:
-        """Let a lane go; the last one moves into its row."""
-        row, last = self.lanes.index(lane), len(self.lanes) - 1
-        if row != last:
-            for stack in self._stacks():
-                stack.move(last, row)
-            self._network.move(last, row)
-            self.lanes[row] = self.lanes[last]
-        self.lanes.pop()
+        """Let a lane go."""
+        self._rows[self._rows.index(lane)] = None
+
+    def _close_gaps(self) -> None:
+        """Move the last lanes into the rows that nobody took."""
+        while None in self._rows:
+            last = self._rows.pop()
+            if last is not None:
+                row = self._rows.index(None)
+                for stack in self._stacks():
+                    stack.move(len(self._rows), row)
+                self._network.move(len(self._rows), row)
+                self._rows[row] = last
 
     def release(self) -> None:
         """Give the memory back; the pack is of no use afterwards."""
@@ -156,7 +168,7 @@ class Pack:
         if n_rows <= have:
             return
         self.forget_programs()
-        room, n_lanes = max(n_rows, 2 * have), len(self.lanes)
+        room, n_lanes = max(n_rows, 2 * have), len(self._rows)
         self._weights = grown(self._weights, room, n_lanes)
         self._gradients = self._gradients.like(room)
         self._best = grown(self._best, room, n_lanes)
@@ -174,22 +186,25 @@ class Pack:
 
     def keep_best(self, lane: Lane) -> None:
         """Remember a lane's present weights as its best."""
-        self._best.copy_row(self._weights, self.lanes.index(lane))
+        self._best.copy_row(self._weights, self._rows.index(lane))
 
     def commit(self) -> None:
         """Make the present weights and optimizer states what lanes leave with."""
+        self._close_gaps()
         for name, stack in self._snapshot.items():
             stack.copy_rows(self._live(name), len(self.lanes))
 
     def best_weights(self, lane: Lane) -> dict[str, Any]:
         """Return the weights and statistics of a lane's best epoch."""
-        arrays = self._best.take(self.lanes.index(lane), lane.shapes)
+        arrays = self._best.take(self._rows.index(lane), lane.shapes)
         # a value without axes is a count, a whole number in torch's state dicts
         return {name: a if a.ndim else a.astype(np.int64) for name, a in arrays.items()}
 
-    def state(self, lane: Lane) -> LaneState:
-        """Return a lane as of its last epoch boundary."""
-        row = self.lanes.index(lane)
+    def state(self, lane: Lane) -> LaneState | None:
+        """Return a lane as of its last epoch boundary; None before its first."""
+        if lane.epoch == 0:
+            return None
+        row = self._rows.index(lane)
         stacks = {**self._snapshot, "best": self._best}
         return LaneState(
             epoch=lane.epoch,
@@ -213,6 +228,7 @@ class Pack:
             What was measured on the way. When no lane has a finite loss any more, the epoch is
             not played to its end.
         """
+        self._close_gaps()
         batches, step = self._begin(self.lanes)
         done = 0
         while done < self.n_steps:
@@ -237,6 +253,7 @@ class Pack:
 
     def try_out(self, n_lanes: int, n_steps: int) -> float:
         """Return the seconds that steps of the first lanes take; their weights are spoilt."""
+        self._close_gaps()
         lanes = self.lanes[:n_lanes]
         batches, step = self._begin(lanes)
         seconds = 0.0
@@ -391,7 +408,7 @@ class Pack:
             confusion = Confusion(splits.n_outputs, self._resident.device)
         sums = evaluate(
             network,
-            self._best.row(self.lanes.index(lane)),
+            self._best.row(self._rows.index(lane)),
             part,
             loss=self._loss,
             resident=self._resident,

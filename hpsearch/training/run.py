@@ -276,7 +276,7 @@ class Run:
 
     def _state_of(self, number: int) -> LaneState | None:
         lane = self._lanes.get(number)
-        if lane is None or lane.end is not None or lane.epoch == 0:
+        if lane is None or lane.end is not None:
             return None
         return self._parked[lane] if lane in self._parked else self._pack_of(lane).state(lane)
 
@@ -421,7 +421,7 @@ class Run:
         most = planner.measure(key, pack, self._poll)
         self._limits[pack] = most
         for lane in pack.lanes[most:][::-1]:
-            state = pack.state(lane) if lane.epoch else None
+            state = pack.state(lane)
             pack.remove(lane)
             self._place(lane, state)
 

@@ -297,6 +297,32 @@ def test_a_freed_lane_is_refilled_in_the_same_pack(packs: list[Pack]) -> None:
     assert len(packs) == 1
 
 
+@pytest.mark.parametrize(
+    ("lengths", "is_moved"),
+    [
+        pytest.param([2, 4, 2], False, id="who comes takes the row of who left"),
+        pytest.param([2, 4], True, id="nobody comes any more"),
+    ],
+)
+def test_rows_are_moved_only_where_nobody_takes_a_freed_one(
+    lengths: list[int], is_moved: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = [trial(epochs=epochs) for epochs in lengths]
+    alone = play(make(lanes=1), trials)
+    moved: list[int] = []
+    move = Stack.move
+
+    def noted(stack: Stack, source: int, target: int) -> None:
+        moved.append(source)
+        move(stack, source, target)
+
+    monkeypatch.setattr(Stack, "move", noted)
+    beside = play(make(lanes=2), trials)
+    assert bool(moved) == is_moved
+    for number in range(len(trials)):
+        assert beside.curve(number) == alone.curve(number)
+
+
 def run_out_of_memory(
     monkeypatch: pytest.MonkeyPatch, is_too_large: Callable[[Pack], bool]
 ) -> None:
