@@ -1,8 +1,13 @@
-"""Who trains what at this moment."""
+"""Who trains what at this moment, and which studies nobody can train."""
 
+from datetime import timedelta
+
+from hpsearch.spec.definition import Definition
 from hpsearch.spec.views import WorkerView
 from hpsearch.storage import attempts, changes, workers
-from hpsearch.storage.database import Database, now
+from hpsearch.storage.database import Database, Transaction, now
+
+ALIVE = timedelta(minutes=1)  # an idle worker is seen every few seconds
 
 
 def crew(database: Database) -> list[WorkerView]:
@@ -27,3 +32,24 @@ def crew(database: Database) -> list[WorkerView]:
         )
         for record in records
     ]
+
+
+def lack_of_workers(tx: Transaction, wanted: str) -> tuple[str, ...]:
+    """Return the warning that no living worker may take a study, if that is so.
+
+    Args:
+        tx: Where workers are looked up.
+        wanted: The study's ``execution.device``; whoever leaves that open gets no warning.
+    """
+    if wanted == "auto":
+        return ()
+    seen = workers.list_workers(tx, now(tx) - ALIVE)
+    if any(worker.device.partition(":")[0] == wanted for worker in seen):
+        return ()
+    return (f"execution.device: no {wanted} worker is alive; trials wait until one comes",)
+
+
+def preview_crew(database: Database, definition: Definition) -> tuple[str, ...]:
+    """Return the warning a study of this definition would have now."""
+    with database.read() as tx:
+        return lack_of_workers(tx, definition.execution.device)

@@ -22,6 +22,7 @@ from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialCountsRecord, TrialRecord
 from hpsearch.studies.best import best_numbers
 from hpsearch.studies.compiled import compiled
+from hpsearch.studies.crew import lack_of_workers
 from hpsearch.studies.exhaustion import n_expected
 from hpsearch.studies.preflight import preflight_seconds, read_preflight
 
@@ -46,7 +47,7 @@ def study_view(tx: Transaction, study: StudyRecord) -> StudyView:
         best_trials=tuple(summaries(tx, study, trials.by_numbers(tx, study.study_id, best))),
         progress=_progress(study, counts, at),
         usage=_usage(tx, study),
-        warnings=tuple(study.warnings),
+        warnings=(*study.warnings, *_idle_for_want(tx, study, counts)),
         owner=study.owner,
         weight=definition["weight"],
         created_at=study.created_at,
@@ -54,6 +55,15 @@ def study_view(tx: Transaction, study: StudyRecord) -> StudyView:
         finished_at=study.finished_at,
         preflight=read_preflight(study),
     )
+
+
+def _idle_for_want(
+    tx: Transaction, study: StudyRecord, counts: TrialCountsRecord
+) -> tuple[str, ...]:
+    """Return the warning that nobody can train the study, for as long as that is so."""
+    if study.state is not StudyState.ACTIVE or counts.running:
+        return ()
+    return lack_of_workers(tx, study.definition["execution"]["device"])
 
 
 def summaries(

@@ -15,6 +15,7 @@ from hpsearch.api.wire import JsonResponse, TextResponse, plain
 from hpsearch.api.wishes import PATCH_BODY, PatchOf
 from hpsearch.spec.views import StudyView
 from hpsearch.studies import change, control, create, read
+from hpsearch.studies.crew import preview_crew
 from hpsearch.studies.warm_start import preview_warm_start
 
 router = APIRouter(tags=["studies"])
@@ -69,6 +70,7 @@ def validate_definition(services: ServicesOf, body: DefinitionBodyOf) -> Respons
             "warnings": [
                 *definition.warnings,
                 *preview_warm_start(services.database, definition),
+                *preview_crew(services.database, definition),
             ],
         }
     )
