@@ -95,7 +95,7 @@ class Feedforward(Network):
                 d, self._inputs[layer], gradients[at], gradients[at + 1], self._products
             )
             if layer:
-                d = self._products.input_gradient(parameters[at], d)
+                d = self._products.input_gradient(parameters[at], d, like=self._inputs[layer])
                 factors = self._factors[layer - 1]
                 if factors is not None:
                     d.mul_(factors)
@@ -163,9 +163,13 @@ class Feedforward(Network):
         )
 
     def _coins(self, layer: int, keys: Tensor | None, h: Tensor) -> Tensor | None:
-        if keys is None:
+        dropout = self._dropouts[layer]
+        if keys is None or not dropout.drops(h.shape[0]):
             return None
-        return self._dropouts[layer].factors(keys[:, layer], h.shape[2], h.dtype)
+        factors = dropout.factors(keys[:, layer], h.shape[2], h.dtype)
+        if factors is None or factors.stride() == h.stride():
+            return factors
+        return torch.empty_like(h).copy_(factors)  # as h stands in memory: it is read twice
 
     def _masks(self, n_rows: int) -> list[Tensor]:
         return [

@@ -39,6 +39,7 @@ class BatchNorm:
                 none (torch refuses it): it is normalised by the running ones.
         """
         mean, variance, count = running
+        z = z.contiguous()  # a unit's examples side by side, as torch's kernel takes them
         self._is_training = is_training and z.shape[2] > 1
         if self._is_training:
             count += 1

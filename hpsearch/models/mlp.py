@@ -171,7 +171,7 @@ class Mlp(Model):
         return Feedforward(
             shapes,
             activation(self.activation),
-            Products(is_exact=is_exact),
+            Products(is_exact=is_exact, is_layout_free=True),
             has_norm=self.batch_norm,
             n_rows=n_rows,
             device=device,

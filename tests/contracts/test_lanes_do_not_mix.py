@@ -68,6 +68,37 @@ def test_a_trial_alone_and_among_seven_others_is_the_same_to_the_last_bit(
         assert_same(alone, packed, number)
 
 
+@pytest.mark.parametrize("data_order", ["shared", "per_trial"])
+@pytest.mark.parametrize(
+    ("widths", "settings"),
+    [
+        ((128,), {}),
+        ((192, 100), {}),
+        ((100, 192), {"activation": "gelu"}),
+        ((130, 130), {"batch_norm": True}),
+        ((140, 128), {"dropout": (0.2, 0.0)}),
+    ],
+)
+def test_so_is_one_of_products_that_are_worth_another_library(
+    widths: tuple[int, ...], settings: dict[str, object], data_order: str
+) -> None:
+    configs = [
+        trial(
+            model=Mlp.model_validate({"hidden_units": widths, **settings}),
+            optimizer=Sgd(learning_rate=0.05 / (1 + number), momentum=0.9, l2=1e-3),
+            epochs=1 + number % 2,  # so that lanes that share their batches meet some that do not
+            batch_size=96,
+            data_order=data_order,
+        )
+        for number in range(4)
+    ]
+    splits = class_splits(240, n_features=70)
+    alone = play(Engine(splits, LOWEST_LOSS, 3, lanes=1), configs)
+    packed = play(Engine(splits, LOWEST_LOSS, 3, lanes=3), configs)
+    for number in range(4):
+        assert_same(alone, packed, number)
+
+
 @pytest.mark.parametrize("rule", sorted(REGISTRY))
 def test_no_update_rule_lets_neighbours_change_a_bit(rule: str) -> None:
     optimizers: list[Optimizer] = [
