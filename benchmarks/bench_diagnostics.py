@@ -90,7 +90,8 @@ def _seconds(pack: Pack, batches: Batches, step: Step, kind: Kind) -> float:
     step.prepare(steps)
     keys = torch.from_numpy(pack._keys(steps, pack.lanes))
     taken = 0.0
-    for offset, (x, y) in enumerate(batches.of(steps)):
+    pairs = (pair for block in batches.of(steps) for pair in zip(*block, strict=True))
+    for offset, (x, y) in enumerate(pairs):
         started = time.process_time()
         step.take(x, y, offset, keys[offset], kind if offset else KINDS["plain"])
         taken = time.process_time() - started

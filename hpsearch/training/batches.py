@@ -12,7 +12,7 @@ from hpsearch.training.lane import Lane
 from hpsearch.training.resident import Resident
 from hpsearch.training.seeds import epoch_order
 
-_BLOCK_BYTES = 1 << 18  # inputs gathered at once: several small steps, or one large one
+_BLOCK_BYTES = 1 << 21  # inputs gathered at once: steps enough to make little of its operations
 
 
 def orders(
@@ -60,27 +60,29 @@ class Batches:
         """Batches of the epoch."""
         return math.ceil(self._n_examples / self._size)
 
-    def of(self, steps: range) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield inputs and targets of these steps.
+    def of(self, steps: range) -> Iterator[tuple[Sequence[Tensor], Tensor]]:
+        """Yield the batches of these steps: inputs, one by one, and targets of several of a size.
 
         Inputs are ``[batch, features]`` where the lanes share them, else ``[lanes, features,
-        batch]``; targets are ``[batch, ...]`` or ``[lanes, batch, ...]``.
+        batch]``; targets are ``[batches, 1, batch, ...]`` or ``[batches, lanes, batch, ...]``.
         """
         train, size = self._resident.train, self._size
         n_rows = 1 if self._is_shared else self._order.shape[0]
         step_bytes = n_rows * size * train.x.shape[1] * self._resident.dtype.itemsize
         block = size * max(1, _BLOCK_BYTES // step_bytes)
         stop = min(steps.stop * size, self._n_examples)
-        for begin in range(steps.start * size, stop, block):
-            index = self._order[..., begin : min(begin + block, stop)]
-            n_gathered = index.shape[-1]
-            x = self._resident.scaled(train.x.index_select(0, index.reshape(-1)))
-            y = train.y.index_select(0, index.reshape(-1))
-            if not self._is_shared:
-                x = x.view(n_rows, n_gathered, -1)
-                y = y.view(n_rows, n_gathered, *y.shape[1:])
-            for at in range(0, n_gathered, size):
-                if self._is_shared:
-                    yield x[at : at + size], y[at : at + size]
-                else:
-                    yield x[:, at : at + size].transpose(1, 2), y[:, at : at + size]
+        whole = stop // size * size
+        for begin in range(steps.start * size, whole, block):
+            yield self._gathered(begin, min(begin + block, whole), size)
+        if whole < stop and steps.start * size <= whole:
+            yield self._gathered(whole, stop, stop - whole)
+
+    def _gathered(self, begin: int, end: int, size: int) -> tuple[Sequence[Tensor], Tensor]:
+        train, index = self._resident.train, self._order[..., begin:end].reshape(-1)
+        x = self._resident.scaled(train.x.index_select(0, index))
+        y = train.y.index_select(0, index)
+        if self._is_shared:
+            return torch.split(x, size), y.view(-1, 1, size, *y.shape[1:])
+        n_rows = self._order.shape[0]
+        y = y.view(n_rows, -1, size, *y.shape[1:]).transpose(0, 1)
+        return torch.split(x.view(n_rows, end - begin, -1).transpose(1, 2), size, 2), y

@@ -22,11 +22,12 @@ class Loss(ABC):
 
     Attributes:
         n_sums: Numbers accumulated per lane.
+        batch_axis: Axis of the targets along which examples follow each other, from behind.
     """
 
     n_sums: int
+    batch_axis: int
 
-    @abstractmethod
     def gradient(self, z: Tensor, y: Tensor, smoothing: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the gradient of each lane's mean loss, and the batch's sums.
 
@@ -34,6 +35,33 @@ class Loss(ABC):
             z: Outputs ``[lanes, outputs, batch]``; may be overwritten.
             y: Targets of a batch all lanes share, or with a lane axis in front.
             smoothing: Label smoothing per lane, ``[lanes, 1, 1]``, or None.
+        """
+        a_batch = y.reshape(1, -1, *y.shape[self.batch_axis :])
+        d, seen = self.slope(z, self.aims(a_batch, z, smoothing)[0])
+        return d, self.tally(seen, y)
+
+    @abstractmethod
+    def aims(self, y: Tensor, like: Tensor, smoothing: Tensor | None) -> Tensor:
+        """Return what :meth:`slope` reads of targets, a batch in each entry: all of one size.
+
+        Args:
+            y: Targets ``[batches, 1, batch, ...]`` that all lanes share, or with a lane axis
+                instead of the 1.
+            like: ``[lanes, outputs, ...]`` of the dtype of the outputs.
+            smoothing: As in :meth:`gradient`.
+        """
+
+    @abstractmethod
+    def slope(self, z: Tensor, aim: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradient alone, as :meth:`gradient`, and what :meth:`tally` reads."""
+
+    @abstractmethod
+    def tally(self, seen: Tensor, y: Tensor) -> Tensor:
+        """Return the sums ``[lanes, n_sums]`` (float64) of a batch, or of several joined.
+
+        Args:
+            seen: What :meth:`slope` left, ``[lanes, outputs, examples]``.
+            y: Targets of these examples.
         """
 
     @abstractmethod
@@ -49,6 +77,7 @@ class CrossEntropy(Loss):
     """Softmax cross-entropy; sums are the loss and the examples classified right."""
 
     n_sums = 2
+    batch_axis = -1
 
     def gradient(self, z: Tensor, y: Tensor, smoothing: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return (softmax - target) / batch and the sums."""
@@ -56,21 +85,33 @@ class CrossEntropy(Loss):
             from hpsearch.training.kernels import loss
 
             return loss.cross_entropy(z, y, smoothing)
-        n_lanes, n_classes, batch = z.shape
-        log_p = log_softmax(z, 1)
-        sums = self._sums(log_p, y)
-        d = log_p.exp_()
-        index = y.reshape(-1, 1, batch).expand(n_lanes, 1, batch)
+        return super().gradient(z, y, smoothing)
+
+    def aims(self, y: Tensor, like: Tensor, smoothing: Tensor | None) -> Tensor:
+        """Return the gradient with respect to the logarithms of the softmax: -target / batch."""
+        (n_lanes, n_classes), (n_batches, _, batch) = like.shape[:2], y.shape
+        aims = like.new_zeros((n_batches, n_lanes, n_classes, batch))
+        index = y[:, :, None].expand(n_batches, n_lanes, 1, batch)
         if smoothing is None:
-            d.scatter_add_(1, index, d.new_full((), -1.0).expand(n_lanes, 1, batch))
-        else:
-            d.scatter_add_(1, index, (smoothing - 1).expand(n_lanes, 1, batch))
-            d.sub_(smoothing / n_classes)
-        return d.mul_(1 / batch), sums
+            return aims.scatter_(2, index, -1 / batch)
+        on = ((smoothing - 1) / batch).expand(n_batches, n_lanes, 1, batch)
+        return aims.scatter_(2, index, on).sub_(smoothing / (n_classes * batch))
+
+    def slope(self, z: Tensor, aim: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (softmax - target) / batch, and the logarithms of the softmax."""
+        log_p = torch.log_softmax(z, 1)
+        return torch._log_softmax_backward_data(aim, log_p, 1, z.dtype), log_p
+
+    def tally(self, seen: Tensor, y: Tensor) -> Tensor:
+        """Return loss and hits."""
+        n_lanes, _, n_examples = seen.shape
+        index = y.reshape(-1, 1, n_examples).expand(n_lanes, 1, n_examples)
+        hits = seen.max(1, keepdim=True).indices == index  # argmax is ten times as slow on a CPU
+        return torch.cat((seen.gather(1, index).neg_(), hits), 1).sum(2, dtype=torch.float64)
 
     def sums(self, z: Tensor, y: Tensor) -> Tensor:
         """Return loss and hits of a shared batch."""
-        return self._sums(log_softmax(z, 1), y)
+        return self.tally(log_softmax(z, 1), y)
 
     def metrics(self, sums: NDArray[Any], n_examples: int, split: str) -> dict[str, float]:
         """Return loss and accuracy."""
@@ -78,13 +119,6 @@ class CrossEntropy(Loss):
             f"{split}_loss": float(sums[0]) / n_examples,
             f"{split}_accuracy": float(sums[1]) / n_examples,
         }
-
-    @staticmethod
-    def _sums(log_p: Tensor, y: Tensor) -> Tensor:
-        n_lanes, _, batch = log_p.shape
-        index = y.reshape(-1, 1, batch).expand(n_lanes, 1, batch)
-        hits = log_p.max(1, keepdim=True).indices == index  # argmax is ten times as slow on a CPU
-        return torch.cat((log_p.gather(1, index).neg_(), hits), 1).sum(2, dtype=torch.float64)
 
 
 class SquaredError(Loss):
@@ -99,18 +133,26 @@ class SquaredError(Loss):
         self, target_scale: NDArray[np.float64], spread: dict[str, NDArray[np.float64]]
     ) -> None:
         self.n_sums = len(target_scale)
+        self.batch_axis = -2
         self._scale = target_scale
         self._spread = spread
 
-    def gradient(self, z: Tensor, y: Tensor, smoothing: Tensor | None) -> tuple[Tensor, Tensor]:  # noqa: ARG002 - classes only
-        """Return 2 (z - y) / (batch · outputs) and the sums."""
-        error = z.sub_(y.transpose(-1, -2))
-        sums = error.square().sum(2).double()
-        return error.mul_(2 / (error.shape[1] * error.shape[2])), sums
+    def aims(self, y: Tensor, like: Tensor, smoothing: Tensor | None) -> Tensor:  # noqa: ARG002 - classes only
+        """Return the targets, outputs first."""
+        return y.transpose(-1, -2)
+
+    def slope(self, z: Tensor, aim: Tensor) -> tuple[Tensor, Tensor]:
+        """Return 2 (z - y) / (batch · outputs), and z - y."""
+        error = z.sub_(aim)
+        return error * (2 / (error.shape[1] * error.shape[2])), error
+
+    def tally(self, seen: Tensor, y: Tensor) -> Tensor:  # noqa: ARG002 - it is in the errors
+        """Return the squared errors."""
+        return seen.square().sum(2, dtype=torch.float64)
 
     def sums(self, z: Tensor, y: Tensor) -> Tensor:
         """Return the squared errors of a shared batch."""
-        return z.sub_(y.transpose(-1, -2)).square_().sum(2).double()
+        return self.tally(z.sub_(y.transpose(-1, -2)), y)
 
     def metrics(self, sums: NDArray[Any], n_examples: int, split: str) -> dict[str, float]:
         """Return loss (in units of the target's variance), rmse (in its own), and r2."""

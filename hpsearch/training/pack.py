@@ -326,9 +326,12 @@ class Pack:
             self._program.take(chunk)
             return
         step.prepare(chunk)
-        keys = torch.from_numpy(self._keys(chunk, lanes)).to(self.device)
-        for offset, (x, y) in enumerate(batches.of(chunk)):
-            step(x, y, offset, keys[offset])
+        keys = torch.from_numpy(self._keys(chunk, lanes)).to(self.device).unbind(0)
+        offset = 0
+        for inputs, targets in batches.of(chunk):
+            for x, y, aim in zip(inputs, targets, step.aims(targets), strict=True):
+                step(x, y, aim, offset, keys[offset])
+                offset += 1
 
     def _synchronize(self) -> None:
         if self.device.type == "cuda":

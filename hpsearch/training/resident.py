@@ -49,7 +49,10 @@ class Resident:
         """Return stored inputs as the real numbers the network sees."""
         if x.dtype != torch.uint8:
             return x
-        return x.to(self.dtype).sub_(self.splits.shift).mul_(self.splits.factor)
+        numbers = x.to(self.dtype)
+        if self.splits.shift:
+            numbers.sub_(self.splits.shift)
+        return numbers.mul_(self.splits.factor)
 
     def _part(self, part: Part) -> ResidentPart:
         x = torch.from_numpy(part.x)

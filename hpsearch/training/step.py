@@ -19,6 +19,7 @@ from hpsearch.training.update import Trained, Update, later_l2, update_of
 _NORM_EVERY = 16  # steps between two samples of the gradient's norm: each costs a pass over it
 _COMPARE_EVERY = 64  # between two looks at what a step changes: each costs seven such passes
 _COMPARED_AT = 16  # the first of them: not the very first step, which a warm-up makes nothing of
+_SUM_EVERY = 16  # steps whose losses are added up at once: a dozen small operations each time
 _CLIP_EPS = 1e-6  # torch.nn.utils.clip_grad_norm_'s
 
 
@@ -103,7 +104,10 @@ class Step:
         self._ratios = torch.zeros_like(self.sums[:, 0])
         self._n_ratios = 0
         self._compared_at = min(_COMPARED_AT, n_steps - 1)
+        self._n_steps = n_steps
         self._first = 0
+        self._seen: list[Tensor] = []  # not yet in the sums
+        self._targets: list[Tensor] = []
 
     def prepare(self, steps: range) -> None:
         """Get ready for the coming steps; they are numbers within the epoch, from 0."""
@@ -120,18 +124,35 @@ class Step:
         """Mean of the sampled ratios of a step to the weights it changed, ``[lanes]``, float64."""
         return self._ratios / max(1, self._n_ratios)
 
-    def __call__(self, x: Tensor, y: Tensor, offset: int, keys: Tensor) -> None:
+    def aims(self, y: Tensor) -> Tensor:
+        """Return what steps read of the targets of batches of one size, an entry a batch."""
+        n_outputs = self._resident.splits.n_outputs
+        like = self._trained[0][:, :1, :1].expand(-1, n_outputs, 1)
+        return self._loss.aims(y, like, self._smoothing)
+
+    def __call__(self, x: Tensor, y: Tensor, aim: Tensor, offset: int, keys: Tensor) -> None:
         """Take the step.
 
         Args:
             x: Inputs of a batch, as :meth:`Network.forward` takes them.
-            y: Targets of it.
+            y: Targets of it, ``[1, batch, ...]`` if the lanes share it, else a row for each.
+            aim: What :meth:`aims` made of them.
             offset: Of the step among those prepared.
             keys: Of the network's random numbers, ``[lanes, draws, 2]``.
         """
-        kind = self.kind(self._first + offset)
+        number = self._first + offset
+        kind = self.kind(number)
         self.count(kind)
-        self.take(x, y, offset, keys, kind)
+        z = self._network.forward(self._weights, x, keys)
+        d, seen = self._loss.slope(z, aim)
+        self._change(d, offset, kind)
+        self._seen.append(seen)
+        self._targets.append(y)
+        # by the step's number in the epoch: sums must not depend on when somebody looked
+        if number % _SUM_EVERY == _SUM_EVERY - 1 or number == self._n_steps - 1:
+            y = torch.cat(self._targets, self._loss.batch_axis)
+            self.sums += self._loss.tally(torch.cat(self._seen, 2), y)
+            self._seen, self._targets = [], []
 
     def kind(self, number: int) -> Kind:
         """Return what a step of the epoch does; it is counted from 0."""
@@ -150,6 +171,10 @@ class Step:
         z = self._network.forward(self._weights, x, keys)
         d, sums = self._loss.gradient(z, y, self._smoothing)
         self.sums += sums
+        self._change(d, offset, kind)
+
+    def _change(self, d: Tensor, offset: int, kind: Kind) -> None:
+        """Change the weights, given the gradient of the outputs."""
         gradients = self._network.backward(self._weights, self._gradients, d)
         self._penalise(gradients, self._l2_sampled if kind.is_sampled else self._l2)
         if kind.is_sampled or self._clip is not None:

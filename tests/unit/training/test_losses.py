@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from hpsearch.datasets.splits import Splits
 from hpsearch.training.losses import CrossEntropy, loss_of
 from tests.lanes import class_splits, line_splits
 
@@ -31,6 +32,43 @@ def test_a_nan_stays_in_its_lane() -> None:
     assert sums[0].isnan().any()
     assert sums[1].isfinite().all()
     assert d[1].isfinite().all()
+
+
+@pytest.mark.parametrize("smoothing", [None, (0.0, 0.2, 0.5)])
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_the_gradient_is_torchs(smoothing: tuple[float, ...] | None, is_shared: bool) -> None:
+    generator = torch.Generator().manual_seed(5)
+    z = torch.randn(3, 4, 8, dtype=torch.float64, generator=generator, requires_grad=True)
+    y = torch.randint(4, (8,) if is_shared else (3, 8), generator=generator)
+    for lane in range(3):
+        target = y if is_shared else y[lane]
+        share = smoothing[lane] if smoothing else 0.0
+        plain = torch.nn.functional.cross_entropy(z[lane].t(), target, label_smoothing=share)
+        plain.backward()  # type: ignore[no-untyped-call] # torch's
+    column = None if smoothing is None else torch.tensor(smoothing, dtype=torch.float64)
+    d, _ = CrossEntropy().gradient(
+        z.detach(), y, None if column is None else column[:, None, None]
+    )
+    torch.testing.assert_close(d, z.grad, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("splits", [class_splits(), line_splits()])
+def test_batches_may_be_added_up_together(splits: Splits) -> None:
+    loss = loss_of(splits)
+    generator = torch.Generator().manual_seed(5)
+    y = torch.from_numpy(splits.train.y)[:12]
+    z = torch.randn(3, splits.n_outputs, 12, generator=generator)
+    one_by_one = torch.zeros(3, loss.n_sums, dtype=torch.float64)
+    seen = []
+    for at in (slice(0, 4), slice(4, 8), slice(8, 12)):
+        d, sums = loss.gradient(z[..., at].clone(), y[at], None)
+        aim = loss.aims(y[None, None, at], z, None)[0]
+        also, left = loss.slope(z[..., at].clone(), aim)
+        assert torch.equal(d, also)
+        one_by_one += sums
+        seen.append(left)
+    together = loss.tally(torch.cat(seen, 2), y)
+    torch.testing.assert_close(together, one_by_one, rtol=1e-13, atol=0)
 
 
 def test_regression_metrics_are_in_the_targets_unit() -> None:
