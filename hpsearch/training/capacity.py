@@ -7,6 +7,7 @@ figures are those of narrow and wide perceptrons on images of 28x28 pixels.
 
 import math
 import os
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,8 @@ Lanes = int | Literal["auto"]
 
 _CPU_TOTAL = 4  # asked before any width is known: most of the gain, and early first results
 _GPU_TOTAL = 64
+_CPU_MOST = 16  # of several kinds: two or three lanes of each of half a dozen
+_CPU_STRANGERS = 6  # lanes of as many kinds; their like may never come
 _CPU_PARAMETERS = ((120_000, 8), (220_000, 4))  # up to so many weights a lane: so many lanes
 _CPU_WIDE = 2
 _GPU_PARAMETERS = ((120_000, 128), (600_000, 64), (10_000_000, 16))
@@ -55,6 +58,20 @@ def most_lanes(lanes: Lanes, device: torch.device) -> int:
     if lanes != "auto":
         return lanes
     return _CPU_TOTAL if device.type == "cpu" else _GPU_TOTAL
+
+
+def most_of_kinds(limits: Mapping[Hashable, int], n_live: int) -> int:
+    """Return how many lanes of these kinds a CPU should hold, chosen by `auto`.
+
+    Only lanes of one kind share a pack. For packs to fill there have to be more lanes than pay
+    for one pack; but where no lane has met its like among a handful, it would wait in vain.
+
+    Args:
+        limits: Of each kind of pack there is, the lanes that pay.
+        n_live: Lanes there are in all.
+    """
+    most = _CPU_MOST if n_live > len(limits) else _CPU_STRANGERS
+    return min(sum(limits.values()), max(most, *limits.values()))
 
 
 def pack_lanes(

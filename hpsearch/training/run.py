@@ -15,7 +15,14 @@ from hpsearch.logs import get_logger
 from hpsearch.spec.config import TrialConfig
 from hpsearch.spec.sections import EarlyStopping
 from hpsearch.spec.states import FailureKind
-from hpsearch.training.capacity import Lanes, is_out_of_memory, most_lanes, pack_lanes
+from hpsearch.training.capacity import (
+    Lanes,
+    free_bytes,
+    is_out_of_memory,
+    most_lanes,
+    most_of_kinds,
+    pack_lanes,
+)
 from hpsearch.training.lane import Lane
 from hpsearch.training.lanes import (
     Boundary,
@@ -32,7 +39,7 @@ from hpsearch.training.lanes import (
 from hpsearch.training.losses import Loss
 from hpsearch.training.pack import Pack
 from hpsearch.training.packing import is_room, model_of, signature, work
-from hpsearch.training.planner import Planner, plan_key
+from hpsearch.training.planner import MEMORY_SHARE, Planner, lane_bytes, plan_key
 from hpsearch.training.resident import Resident
 from hpsearch.training.tracker import Tracker
 from hpsearch.training.update import epoch_rate
@@ -450,10 +457,23 @@ class Run:
         if self._parked:
             return 0
         live = [lane for lane in self._lanes.values() if lane.end is None]
-        if live:  # no more lanes than pay for the widest
-            most = min(self._most(lane) for lane in live)
-            if setup.lanes == "auto":
-                most = max(_LEAST_LIVE, most)
-        else:
+        if not live:
             most = most_lanes(setup.lanes, setup.device)
+        elif setup.lanes != "auto":
+            most = setup.lanes
+        else:
+            most = max(_LEAST_LIVE, self._most_live(live))
         return max(0, most - len(live))
+
+    def _most_live(self, live: Sequence[Lane]) -> int:
+        """Return how many lanes to hold beside these, they included, chosen by `auto`."""
+        setup = self._setup
+        if setup.device.type != "cpu":  # no more lanes than pay for the widest
+            return min(self._most(lane) for lane in live)
+        limits = {
+            self._kind(pack.lanes[0].spec.config, pack.shapes): self._limits[pack]
+            for pack in self._packs
+        }
+        a_lane = max(lane_bytes(lane, setup.resident.dtype.itemsize) for lane in live)
+        room = int(MEMORY_SHARE * free_bytes(setup.device) / a_lane)
+        return min(most_of_kinds(limits, len(live)), len(live) + room)

@@ -17,7 +17,7 @@ from hpsearch.optimizers.sgd import Sgd
 from hpsearch.spec.sections import EarlyStopping
 from hpsearch.spec.states import FailureKind
 from hpsearch.training import run as run_module
-from hpsearch.training.capacity import is_out_of_memory
+from hpsearch.training.capacity import Lanes, is_out_of_memory
 from hpsearch.training.engine import Engine
 from hpsearch.training.lane import Lane
 from hpsearch.training.lanes import Boundary, LaneOutcome, LaneSpec, Reply
@@ -27,7 +27,7 @@ from tests.lanes import HIGHEST_ACCURACY, LOWEST_LOSS, class_splits, line_splits
 CLASSES = class_splits()
 
 
-def make(lanes: int = 4, seed: int = 1, **settings: Any) -> Engine:
+def make(lanes: Lanes = 4, seed: int = 1, **settings: Any) -> Engine:
     return Engine(CLASSES, LOWEST_LOSS, seed, lanes=lanes, **settings)
 
 
@@ -61,6 +61,19 @@ def test_every_trial_comes_back_once_with_all_its_epochs_in_order() -> None:
 def test_no_more_lanes_are_live_than_were_asked_for() -> None:
     caller = play(make(lanes=3), [trial(epochs=1 + number % 4) for number in range(8)])
     assert max(boundary.n_live + boundary.n_free for boundary in caller.boundaries) == 3
+
+
+def test_lanes_of_several_kinds_are_more_so_that_packs_fill() -> None:
+    kinds = [Mlp(hidden_units=(width,)) for width in (8, 12, 16)]
+    caller = play(make(lanes="auto"), [trial(model=kinds[n % 3], epochs=3) for n in range(24)])
+    assert max(boundary.n_live for boundary in caller.boundaries) > 8
+    assert len(caller.ends) == 24
+
+
+def test_lanes_without_their_like_are_a_handful() -> None:
+    trials = [trial(model=Mlp(hidden_units=(8 + n,)), epochs=3) for n in range(12)]
+    caller = play(make(lanes="auto"), trials)
+    assert max(boundary.n_live + boundary.n_free for boundary in caller.boundaries) <= 8
 
 
 def test_an_epoch_has_the_metrics_of_the_contract() -> None:
