@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,14 +69,42 @@ def find_devices(
 
 
 def usable_cores() -> list[int]:
-    """Return the cores this process may use, as many as a container's quota pays for."""
-    cores = sorted(os.sched_getaffinity(0))
+    """Return the cores this process may use, as many as a container's quota pays for.
+
+    Where a core runs two threads, each is a core to the system. The first threads of all cores
+    come first, so that few trainers do not share one core while others are idle.
+    """
+    cores = spread(os.sched_getaffinity(0), _threads_beside)
     quota = Path("/sys/fs/cgroup/cpu.max")
     if quota.is_file():
         limit, _, period = quota.read_text().partition(" ")
         if limit.isdigit() and int(period) > 0:
             cores = cores[: max(1, math.ceil(int(limit) / int(period)))]
     return cores
+
+
+def spread(cores: Iterable[int], threads_beside: Callable[[int], set[int]]) -> list[int]:
+    """Return cores in their order, but second threads of a core behind all first ones.
+
+    Args:
+        cores: Their numbers.
+        threads_beside: Returns the numbers that a core goes by, the asked one among them.
+    """
+    usable = set(cores)
+
+    def place(core: int) -> tuple[int, int]:
+        return len([one for one in threads_beside(core) & usable if one < core]), core
+
+    return sorted(usable, key=place)
+
+
+def _threads_beside(core: int) -> set[int]:
+    file = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")
+    try:
+        parts = [part.split("-") for part in file.read_text().strip().split(",")]
+        return {one for part in parts for one in range(int(part[0]), int(part[-1]) + 1)}
+    except (OSError, ValueError):  # the system does not say
+        return {core}
 
 
 def count_usable_gpus() -> int:

@@ -1,7 +1,9 @@
+import os
+
 import pytest
 
 from hpsearch.errors import ServiceDown
-from hpsearch.worker.devices import Device, find_devices
+from hpsearch.worker.devices import Device, find_devices, spread, usable_cores
 
 
 def found(setting: str, gpus: int, visible: str | None = None) -> tuple[Device, ...]:
@@ -37,6 +39,27 @@ def test_more_trainers_than_cores_share_them_in_turn() -> None:
 
 def test_cpu_alone_is_one_per_core() -> None:
     assert len(found("cpu", gpus=1)) == 3
+
+
+@pytest.mark.parametrize(
+    ("pairs", "order"),
+    [
+        pytest.param([{0, 1}, {2, 3}], [0, 2, 1, 3], id="threads of a core side by side"),
+        pytest.param([{0, 2}, {1, 3}], [0, 1, 2, 3], id="all second threads behind"),
+        pytest.param([{0}, {1}, {2}, {3}], [0, 1, 2, 3], id="one thread a core"),
+        pytest.param([{0, 9}, {1, 8}, {2}, {3}], [0, 1, 2, 3], id="others are not ours"),
+    ],
+)
+def test_few_trainers_do_not_share_a_core_of_two_threads(
+    pairs: list[set[int]], order: list[int]
+) -> None:
+    assert spread([3, 2, 1, 0], lambda core: next(p for p in pairs if core in p)) == order
+
+
+def test_every_core_of_this_machine_is_found_once() -> None:
+    cores = usable_cores()
+    assert len(set(cores)) == len(cores) >= 1
+    assert set(cores) <= os.sched_getaffinity(0)
 
 
 def test_a_gpu_trainer_sees_its_gpu_only() -> None:
