@@ -105,33 +105,16 @@ class PlainLayer(Layer):
         self._input = self._before = torch.empty(0)
         self._rooms = Rooms()
 
-    def step(self, parameters: Sequence[Tensor], ax: Tensor, state: State) -> tuple[State, State]:
-        """Return the next state, and what the way back needs."""
-        _, weight, _, bias = parameters
-        ah = self._products.forward(weight, state[0])
-        if self._cell.has_own_recurrent_bias:
-            ah.add_(bias)
-        return self._cell.forward(ax, ah, state)
-
-    def contribution(
-        self, parameters: Sequence[Tensor], x: Tensor, out: Tensor | None = None
-    ) -> Tensor:
-        """Return what inputs contribute to the gates, ``[lanes, gates, columns]``."""
-        weight, _, bias, recurrent = parameters
-        if not self._cell.has_own_recurrent_bias:
-            bias = bias + recurrent
-        return self._products.forward(weight, x, out).add_(bias)
-
     def advance(self, parameters: Sequence[Tensor], x: Tensor, state: State) -> State:
         """Return the next state, given a step's inputs; no way back follows."""
-        return self.step(parameters, self.contribution(parameters, x), state)[0]
+        return self._step(parameters, self._contribution(parameters, x), state)[0]
 
     def forward(self, parameters: Sequence[Tensor], x: Tensor, *, is_last: bool) -> Tensor:
         """Return the outputs of all steps, or the last one: memory of their own."""
         n_lanes, n_rows, width = parameters[1].shape
         n_columns = x.shape[0 if x.dim() == 2 else 2]
         room = self._rooms.take("ax", x, (n_lanes, n_rows, n_columns))
-        ax = self.contribution(parameters, x, room)
+        ax = self._contribution(parameters, x, room)
         batch = n_columns // self._n_steps
         state = self.beginning(parameters, batch)
         # dense memory: products of parts of a matrix may round by where the part stands
@@ -141,7 +124,7 @@ class PlainLayer(Layer):
         for step in range(self._n_steps):
             columns = slice(step * batch, (step + 1) * batch)
             before[:, :, columns].copy_(state[0])
-            state, saved = self.step(parameters, ax[:, :, columns], state)
+            state, saved = self._step(parameters, ax[:, :, columns], state)
             self._saved.append(saved)
             if outputs is not None:
                 outputs[:, :, columns].copy_(state[0])
@@ -192,6 +175,23 @@ class PlainLayer(Layer):
         """Let go of all memory."""
         self._saved, self._rooms = [], Rooms()
         self._input = self._before = torch.empty(0)
+
+    def _step(self, parameters: Sequence[Tensor], ax: Tensor, state: State) -> tuple[State, State]:
+        """Return the next state, and what the way back needs."""
+        _, weight, _, bias = parameters
+        ah = self._products.forward(weight, state[0])
+        if self._cell.has_own_recurrent_bias:
+            ah.add_(bias)
+        return self._cell.forward(ax, ah, state)
+
+    def _contribution(
+        self, parameters: Sequence[Tensor], x: Tensor, out: Tensor | None = None
+    ) -> Tensor:
+        """Return what inputs contribute to the gates, ``[lanes, gates, columns]``."""
+        weight, _, bias, recurrent = parameters
+        if not self._cell.has_own_recurrent_bias:
+            bias = bias + recurrent
+        return self._products.forward(weight, x, out).add_(bias)
 
     def _through(self, dh: Tensor, before: State) -> tuple[Tensor, State]:
         """Return the gradients of output and rest of the state, those around the gates added."""
