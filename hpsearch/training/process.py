@@ -1,6 +1,7 @@
 """How a process that trains computes: set once, when it starts."""
 
 import ctypes
+import gc
 
 import torch
 
@@ -18,6 +19,8 @@ def settle_process(device: str) -> None:
     Denormal numbers are a hundred times as slow as others on some CPUs. Memory that one step
     frees is kept for the next: the system would have to fill it with zeros again.
 
+    To be called when everything is imported.
+
     Args:
         device: ``cpu`` or ``cuda:0``.
     """
@@ -25,6 +28,9 @@ def settle_process(device: str) -> None:
         torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     _keep_freed_memory()
+    # what is here now stays: looking through it for garbage took a tenth of the time of small steps
+    gc.collect()
+    gc.freeze()
 
 
 def _keep_freed_memory() -> None:
