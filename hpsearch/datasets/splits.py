@@ -1,5 +1,6 @@
 """Training, validation and test examples, and how their values are scaled."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from hpsearch.errors import TrialFailed
 from hpsearch.spec.sections import DatasetSection, Task, share
 
 _BYTE_MAX = 255.0
+_BLOCK_VALUES = 1 << 20
 _STREAMS = {"test": 1, "validation": 2, "train": 3}  # one random stream a cut
 
 
@@ -170,7 +172,9 @@ def _scaled(
 def _byte_scale(train: NDArray[np.uint8], is_standard: bool) -> tuple[float, float]:
     if not is_standard:
         return 0.0, 1.0 / _BYTE_MAX
-    counts = np.bincount(train.reshape(-1), minlength=256).astype(np.float64)
+    counts = np.zeros(256)
+    for block in _blocks(train):  # counting takes eight bytes for each it is shown
+        counts += np.bincount(block.reshape(-1), minlength=256)
     values = np.arange(256.0)
     mean = float((counts * values).sum() / counts.sum())
     deviation = float(np.sqrt((counts * (values - mean) ** 2).sum() / counts.sum()))
@@ -185,7 +189,18 @@ def _scaled_features(
         return [x.astype(np.float32) for x in inputs], np.zeros(1), np.ones(1)
     train = inputs[0].astype(np.float64)
     mean, deviation = train.mean(0), _deviation(train)
-    return [((x - mean) / deviation).astype(np.float32) for x in inputs], mean, deviation
+    scaled = [np.empty(x.shape, np.float32) for x in inputs]
+    for x, kept in zip(inputs, scaled, strict=True):
+        for block, room in zip(_blocks(x), _blocks(kept), strict=True):
+            room[:] = (block - mean) / deviation
+    return scaled, mean, deviation
+
+
+def _blocks(x: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield views of some rows at a time, so that what is made of them takes little memory."""
+    n_rows = max(1, _BLOCK_VALUES // max(1, x.shape[1]))
+    for begin in range(0, len(x), n_rows):
+        yield x[begin : begin + n_rows]
 
 
 def _deviation(columns: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """Splits: balanced, keyed by their seed alone, nested, scaled by the training examples."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,17 @@ def test_measurements_are_scaled_feature_by_feature_from_the_training_examples_u
     np.testing.assert_allclose(splits.train.x.mean(0), 0, atol=1e-6)
     np.testing.assert_allclose(splits.train.x.std(0), [1, 1, 0], atol=1e-6)
     assert abs(splits.validation.x.mean(0)[1]) > 1e-4, "others are scaled by the training mean"
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(np.uint8, 2.5), (np.float32, 4.5)])
+def test_cutting_and_scaling_takes_a_few_times_the_datas_memory(dtype: Any, most: float) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (20_000, 500)).astype(dtype)
+    arrays = Arrays(x, np.arange(len(x)) % 4, 4)
+    tracemalloc.start()
+    cut(arrays, normalize="standard")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < most * x.nbytes
 
 
 def test_regression_targets_are_standardised_and_their_deviation_kept() -> None:
