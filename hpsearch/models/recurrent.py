@@ -98,9 +98,10 @@ class Recurrent(Model):
         near = [n for n in range(1, n_inputs + 1) if n_inputs % n == 0]
         below = max((n for n in near if n < self.steps), default=1)
         above = min((n for n in near if n > self.steps), default=n_inputs)
+        nearest = f"that do are {below} and {above}" if below < above else f"that does is {below}"
         return "steps", (
             f"must divide the {n_inputs:,} inputs of an example, got {self.steps}; "
-            f"the nearest that do are {below} and {above}"
+            f"the nearest {nearest}"
         )
 
     def program(self) -> Hashable:

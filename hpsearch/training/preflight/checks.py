@@ -22,6 +22,8 @@ from hpsearch.training.preflight.points import Point, spread_points
 
 log = get_logger(__name__)
 
+NETWORKS_SHARE = 0.4  # of the time that is left: the checks behind need some, too
+
 
 def preflight(
     definition: Definition,
@@ -71,7 +73,8 @@ class _Checks:
         """Look at what untrained networks answer."""
 
         def check() -> Iterator[Finding]:
-            starts = start_networks(self._splits, self._points, self._definition.seed, self._clock)
+            clock = Clock.within(self._clock, NETWORKS_SHARE * self._clock.left_s)
+            starts = start_networks(self._splits, self._points, self._definition.seed, clock)
             if not starts.all:
                 message = "every network looked at is too large to start in time"
                 yield Finding("initial_loss", Severity.SKIPPED, message)

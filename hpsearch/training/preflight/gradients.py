@@ -18,13 +18,16 @@ from hpsearch.training.packing import model_of
 from hpsearch.training.preflight.clock import Clock
 from hpsearch.training.preflight.few import few_examples
 from hpsearch.training.preflight.points import Point
+from hpsearch.training.preflight.work import work_of
 from hpsearch.training.resident import Resident
 from hpsearch.training.seeds import initial_generator
 
 BATCH = 6  # examples
 MAX_PROGRAMS = 6  # networks of different kinds that are tried
 MAX_PARAMETERS = 1_000_000  # of such a network
+MAX_WORK = 4e9  # multiplications: two seconds, as so few examples wait for memory most of the time
 TOLERANCE = 1e-4  # relative; rounding and curvature stay under 1e-6, a wrong gradient is off by 1
+_FIRST_ANSWERS = 3  # the gradient, in units of an answer; every slope takes two answers
 _STEP = 1e-6  # length of the step along a direction, all weights together
 _BIAS = 0.1  # biases are moved from zero, where an activation may have a kink
 
@@ -77,8 +80,10 @@ def _kinds(splits: Splits, points: Sequence[Point]) -> list[Model]:
     for point in points:
         model = model_of(point.config)
         size = model.n_parameters(splits.n_inputs, splits.n_outputs)
+        n_answers = 2 * len(model.shapes(splits.n_inputs, splits.n_outputs)) + _FIRST_ANSWERS
+        is_quick = n_answers * BATCH * work_of(model, splits) <= MAX_WORK
         known = smallest.get(model.program())
-        if size <= MAX_PARAMETERS and (known is None or size < known[0]):
+        if is_quick and size <= MAX_PARAMETERS and (known is None or size < known[0]):
             smallest[model.program()] = (size, model)
     seen: dict[str, int] = {}
     ranked = []

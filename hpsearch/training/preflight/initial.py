@@ -17,10 +17,12 @@ from hpsearch.training.packing import model_of, optimizer_of
 from hpsearch.training.preflight.clock import Clock
 from hpsearch.training.preflight.few import few_examples
 from hpsearch.training.preflight.points import Point, field_of
+from hpsearch.training.preflight.work import MAX_WORK, work_of
 from hpsearch.training.resident import Resident
 from hpsearch.training.seeds import initial_generator
 
 BATCH = 256  # examples looked at
+FEWEST = 16  # by a network that takes long for each; below, a deviation says little
 MAX_PARAMETERS = 5_000_000  # larger networks take too long to draw
 EXCESS_LOSS = 2.5  # nats above log C; he starts at about 1 above, whatever C
 EXCESS_VARIANCE = 5.0  # times the targets' variance; he starts at about 3
@@ -103,8 +105,10 @@ def start_networks(splits: Splits, points: Sequence[Point], seed: int, clock: Cl
         n_parameters = model_of(point.config).n_parameters(splits.n_inputs, splits.n_outputs)
         if clock.is_over():
             break
-        if n_parameters <= MAX_PARAMETERS:
-            starts.append(_start(splits, point, x, y, seed, number))
+        n_examples = int(MAX_WORK / work_of(model_of(point.config), splits))
+        if n_parameters <= MAX_PARAMETERS and n_examples >= FEWEST:
+            looked_at = x[:n_examples], y[:n_examples]
+            starts.append(_start(splits, point, *looked_at, seed, number))
     return Starts(
         tuple(starts),
         splits,

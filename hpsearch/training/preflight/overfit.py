@@ -23,6 +23,7 @@ from hpsearch.training.preflight.points import (
     point_at,
     stratified,
 )
+from hpsearch.training.preflight.work import MAX_WORK, work_of
 
 SHARE = 0.05  # of the training examples
 FEWEST, MOST = 32, 256  # examples, whatever the share
@@ -37,6 +38,7 @@ BY_HEART = 0.95  # accuracy on the examples trained on
 LOW_ERROR = 0.1  # of the targets' variance
 HARDLY = 0.1  # of the first loss: a learning rate that is far too small makes it fall less
 WILD = 3.0  # times the first weights of he: beyond, they are what makes a network diverge
+_STEP_ANSWERS = 3  # a step costs, forwards and backwards, in answers
 _EASY_WIDTH, _EASY_DEPTH, _EASY_BATCH = 256, 2, 32
 
 # what makes learning by heart hard is set to its low end
@@ -230,10 +232,11 @@ def _with_quick_models(corners: Sequence[Point], few: Splits) -> list[Point]:
     work: dict[Model, int] = {}
     for corner in corners:
         model = model_of(corner.config)
-        n_parameters = model.n_parameters(few.n_inputs, few.n_outputs)
-        n_steps = getattr(model, "steps", None) or 1  # a sequence uses its weights at every step
-        if n_parameters <= MAX_PARAMETERS:
-            work[model] = n_steps * n_parameters
+        batch = min(corner.config.training.batch_size, len(few.train))
+        step = _STEP_ANSWERS * batch * len(corners) * work_of(model, few)
+        is_small = model.n_parameters(few.n_inputs, few.n_outputs) <= MAX_PARAMETERS
+        if is_small and step <= MAX_WORK:
+            work[model] = work_of(model, few)
     if not work:
         return []
     least = min(work.values())

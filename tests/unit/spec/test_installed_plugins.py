@@ -200,6 +200,7 @@ def test_dropout_is_drawn_layer_by_layer() -> None:
     [
         ("{family: recurrent, cell: gru, steps: 27}", "steps", "must divide the 784 inputs"),
         ("{family: recurrent, cell: gru, steps: {choices: [28, 27]}}", "steps", "16 and 28"),
+        ("{family: recurrent, cell: gru, steps: 900}", "steps", "the nearest that does is 784"),
         ("{family: recurrent}", "cell", "is required"),
         ("{family: recurrent, cell: rnn}", "cell", "vanilla"),
         ("{family: recurrent, cell: gru, activation: relu}", "activation", "vanilla only"),

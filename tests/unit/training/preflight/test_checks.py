@@ -1,3 +1,4 @@
+import time
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ CHECKS = {
     "finite", "classes", "sizes", "features", "duplicates",
     "initial_loss", "penalty", "activations", "gradients", "overfit",
 }  # fmt: skip
+
+MNIST = {"name": "mnist"}  # an example is as large as one of `images`
 
 
 @pytest.fixture
@@ -84,6 +87,16 @@ def test_the_limit_is_five_seconds_or_two_percent_of_the_budget_within_reason(
     limits: dict[str, float], seconds: float
 ) -> None:
     assert limit_of(Limits(**limits)) == pytest.approx(seconds)
+
+
+def test_long_sequences_do_not_take_longer_than_there_is_time() -> None:
+    pixels = {"family": "recurrent", "cell": "lstm", "hidden_layers": 8, "hidden_units": 256}
+    began = time.process_time()
+    found = by_check(definition(dataset=MNIST, model={**pixels, "steps": 784}), images())
+    assert time.process_time() - began < 5.0
+    assert found["gradients"].severity is Severity.SKIPPED
+    assert found["overfit"].severity is Severity.SKIPPED
+    assert "too large" in found["overfit"].message
 
 
 def test_a_clock_within_another_never_has_more_time() -> None:

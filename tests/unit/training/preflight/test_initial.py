@@ -9,6 +9,7 @@ from hpsearch.datasets.splits import Splits
 from hpsearch.models.initial import draw_weight
 from hpsearch.spec.findings import Finding, Severity
 from hpsearch.training.packing import model_of
+from hpsearch.training.preflight import initial
 from hpsearch.training.preflight.clock import Clock
 from hpsearch.training.preflight.initial import (
     Starts,
@@ -185,3 +186,15 @@ def test_looking_leaves_torchs_random_numbers_alone() -> None:
 def test_networks_too_large_to_draw_in_time_are_left_out() -> None:
     model = {"family": "mlp", "hidden_units": 65_536}
     assert starts(images(), model=model).all == ()
+
+
+def test_fewer_examples_tell_of_a_network_that_takes_long_for_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = {"family": "mlp", "hidden_units": 128}  # 101,770 weights
+    monkeypatch.setattr(initial, "MAX_WORK", 2e6)
+    found = starts(images(), model=model)
+    assert check_loss(found).severity is Severity.OK
+    assert check_layers(found).severity is Severity.OK
+    monkeypatch.setattr(initial, "MAX_WORK", 1e6)
+    assert starts(images(), model=model).all == (), "nine examples say little"
