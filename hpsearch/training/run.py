@@ -375,13 +375,27 @@ class Run:
 
     def _begin_pack(self, lane: Lane, state: LaneState | None, limit: int | None) -> None:
         setup = self._setup
-        pack = setup.warm.take(self._kind(lane.spec.config, lane.shapes)) or Pack(
-            lane, setup.resident, setup.loss, seed=setup.seed, is_exact=setup.is_exact
-        )
+        pack = setup.warm.take(self._kind(lane.spec.config, lane.shapes))
+        if pack is None:
+            self._check_memory(lane)
+            pack = Pack(lane, setup.resident, setup.loss, seed=setup.seed, is_exact=setup.is_exact)
         pack.add(lane, state)
         most = self._most(lane)
         self._limits[pack] = most if limit is None else min(most, limit)
         self._packs.append(pack)
+
+    def _check_memory(self, lane: Lane) -> None:
+        """Raise what a CPU would not: it promises more memory than it has, and kills later.
+
+        Raises:
+            MemoryError: The lane alone takes more than is free.
+        """
+        device = self._setup.device
+        if device.type != "cpu":
+            return
+        needed, free = lane_bytes(lane, self._setup.resident.dtype.itemsize), free_bytes(device)
+        if needed > free:
+            raise MemoryError(f"it takes {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free")
 
     def _kind(self, config: TrialConfig, shapes: Shapes) -> Hashable:
         """Return what packs have in common that can take each other's place."""

@@ -419,6 +419,19 @@ def test_a_trial_there_is_no_memory_for_even_alone_fails_as_oom(
     assert caller.ends[0].outcome is caller.ends[2].outcome is LaneOutcome.COMPLETED
 
 
+def test_a_cpu_that_would_promise_memory_it_has_not_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small, large = Mlp(hidden_units=(16,)), Mlp(hidden_units=(16, 65_536))
+    monkeypatch.setattr(run_module, "free_bytes", lambda _: 1e6)
+    caller = play(make(lanes=2), [trial(model=small), trial(model=large), trial(model=small)])
+    failure = caller.ends[1].failure
+    assert failure is not None
+    assert failure[0] is FailureKind.OOM
+    assert failure[1].endswith("0.001 GB are free")
+    assert caller.ends[0].outcome is caller.ends[2].outcome is LaneOutcome.COMPLETED
+
+
 def test_a_trial_that_waits_for_memory_can_be_handed_back_and_told_to_finish(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
