@@ -28,7 +28,7 @@ def settle_process(device: str) -> None:
         torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     _keep_freed_memory()
-    # what is here now stays: looking through it for garbage took a tenth of the time of small steps
+    # what is here now stays: looking through it for garbage took a tenth of small steps
     gc.collect()
     gc.freeze()
 
