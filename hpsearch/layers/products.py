@@ -19,7 +19,7 @@ from torch import Tensor
 from hpsearch.layers.ways import Plan, Way, is_flat, multiply, order_of, plan_of
 
 _WORTH_WIDE = 600_000  # multiply-adds of a lane: oneDNN takes 15 us more than MKL to begin
-_LEAST_SIDE = 32  # rows, columns and summands of it: its kernels are made for more
+_LEAST_SIDE = 16  # rows, columns and summands of it: ten classes leave its kernels half idle
 _PRECISE = 1e-6  # relative error of a product in float32; in bfloat16 it is a thousand times that
 _may_round = ContextVar("may_round", default=False)
 
