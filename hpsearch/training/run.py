@@ -102,6 +102,8 @@ class Run:
         """Train to the end, or to an interruption."""
         try:
             self._ask()
+            if len(self._packs) > 1 and self._n_free():
+                self._ask()  # for kinds that differ: who begins together shares batches
             while (self._packs or self._parked) and not self._is_stopping:
                 if not self._packs:
                     lane = next(iter(self._parked))

@@ -67,6 +67,9 @@ def test_lanes_of_several_kinds_are_more_so_that_packs_fill() -> None:
     kinds = [Mlp(hidden_units=(width,)) for width in (8, 12, 16)]
     caller = play(make(lanes="auto"), [trial(model=kinds[n % 3], epochs=3) for n in range(24)])
     assert max(boundary.n_live for boundary in caller.boundaries) > 8
+    first, second = caller.boundaries[:2]  # both before anything is trained
+    assert (first.reports, second.reports) == ((), ())
+    assert second.n_live + second.n_free > first.n_free
     assert len(caller.ends) == 24
 
 
