@@ -50,5 +50,11 @@ FROM runtime AS cpu
 RUN ["python", "-c", "import torch; torch.ones(2).sum()"]
 
 FROM runtime AS cuda
+# Triton, which torch brings along, compiles what starts kernels when they are first used
+USER root
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/*
+USER 10001:10001
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
 RUN ["python", "-c", "import torch; assert torch.version.cuda, 'this torch build has no CUDA'"]

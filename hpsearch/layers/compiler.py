@@ -14,10 +14,16 @@ def has_kernels(device: str) -> bool:
 
 @cache
 def has_triton() -> bool:
-    """Return whether there is Triton, which comes with torch where there are GPUs; warn if not."""
+    """Return whether Triton can start kernels on this machine's GPUs; warn if not.
+
+    It comes with torch where there are GPUs, but compiles what starts kernels on the spot, with
+    the machine's C compiler and Python's headers; either may be missing.
+    """
     try:
-        import triton.language  # noqa: F401 - the import is the question
-    except ImportError as error:
+        from triton.runtime import driver
+
+        _ = driver.active  # the first look at it compiles
+    except Exception as error:  # of the import, the compiler, the linker, the folder it writes to
         log.warning("no_triton", reason=str(error)[:200], then="plain torch does without kernels")
         return False
     return True

@@ -132,12 +132,27 @@ def test_a_rule_of_somebody_elses_has_no_kernel(kernels: ModuleType) -> None:
     assert kernels.launch_of(Adam, names[:-1]) is None
 
 
-def test_without_triton_the_rule_works_in_plain_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "triton.runtime", None)  # an import of it fails
+
+
+def without_c_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    from triton.runtime import driver
+
+    def active(_: object) -> None:
+        raise RuntimeError("Failed to find C compiler")
+
+    monkeypatch.setattr(type(driver), "active", property(active))
+
+
+@pytest.mark.parametrize("lack", [without_triton, without_c_compiler])
+def test_without_triton_or_its_compiler_the_rule_works_in_plain_torch(
+    lack: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = tuple(table_of([Adam()]))
     said: list[str] = []
     monkeypatch.setattr(compiler.log, "warning", lambda event, **_: said.append(event), False)
-    monkeypatch.setitem(sys.modules, "triton", None)  # an import of it fails
-    monkeypatch.setitem(sys.modules, "triton.language", None)
+    lack(monkeypatch)
     compiler.has_triton.cache_clear()
     try:
         assert table_update.launch_of(Adam, names, "cuda") is None
