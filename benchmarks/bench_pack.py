@@ -7,6 +7,9 @@
 FOLDER holds the MNIST files. Baseline of the ratios is the plain resident loop, one trial after
 another. ``--processes`` measures one process per trial, all at once on the same core, too, and
 ``--trainers`` packs on several cores against a pack on one: both want a quiet machine.
+Cores that share a clock, or a host with neighbours, are worth less than their number, so trainers
+are compared with a ceiling measured in the same rounds: processes that only repeat a product whose
+matrices fit into the core's own cache. ``ratio_of_ceiling`` is what is left for us to answer for.
 ``peak_share`` is the share of the speed of one large product, measured first.
 """
 
@@ -20,7 +23,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.crew import Crew, Work
+from benchmarks.crew import Crew, Member, Work
 from benchmarks.harness import Case, compare, emit, environment, pin
 from benchmarks.loops import images, pack_loop, resident_loop
 from hpsearch.layers.products import Products
@@ -32,6 +35,7 @@ from hpsearch.training.engine import Precision, matmul_precision
 BATCH = 100
 MNIST = 54_000  # training examples of an epoch, 10 % being kept for validation
 PROCESS_S = 2.0  # each process trains for so long
+IN_CACHE = 256  # rows and columns of matrices of which three fit into a core's own megabyte
 NETWORKS: dict[str, Model] = {
     "784-128-10": Mlp(hidden_units=(128,)),
     "784-500-300-10": Mlp(hidden_units=(500, 300)),
@@ -146,14 +150,19 @@ def side_by_side(options: argparse.Namespace, name: str, rule: str) -> None:
             crew_of = [(core, pack_trial, (*where, lanes, precision)) for core in options.trainers]
             n = len(crew_of)
             threaded = (None, threaded_trial, (options.trainers, *where, lanes, precision))
-            with Crew([*crew_of, threaded]) as crew:
+            products: list[Member] = [(core, product_in_cache, ()) for core in options.trainers]
+            with Crew([*crew_of, threaded, *products]) as crew:
                 cases = {
                     "1 trainer": [0],
                     f"{n} trainers": list(range(n)),
                     f"1 trainer of {n} threads": [n],
                 }
+                ceiling = {
+                    "1 product": [n + 1],
+                    f"{n} products": list(range(n + 1, 2 * n + 1)),
+                }
                 settings = {**facts, "precision": precision, "lanes": lanes}
-                _in_turn(crew, cases, settings, options)
+                _in_turn(crew, cases, settings, options, ceiling)
 
 
 def _in_turn(
@@ -161,28 +170,62 @@ def _in_turn(
     cases: Mapping[str, Sequence[int]],
     facts: Mapping[str, Any],
     options: argparse.Namespace,
+    ceiling: Mapping[str, Sequence[int]] | None = None,
 ) -> None:
-    """Run the cases in turn, the first being the baseline, and emit a line each."""
-    rates: dict[str, list[float]] = {name: [] for name in cases}
+    """Run the cases in turn and emit a line each.
+
+    Args:
+        crew: Who works.
+        cases: Members by name; the first case is the baseline.
+        facts: For every line.
+        options: Say how often, and where the lines go.
+        ceiling: Cases of nothing but arithmetic, the first being their baseline; the last says
+            what the members of the other cases could be worth at best.
+    """
+    groups = [cases] if ceiling is None else [cases, ceiling]
+    rates: dict[str, list[float]] = {name: [] for group in groups for name in group}
     for _ in range(options.repeats):
-        for name, members in cases.items():
-            rates[name].append(crew.rate(members, PROCESS_S))
-    baseline = next(iter(cases))
-    for name, own in rates.items():
-        ratios = [a / b for a, b in zip(own, rates[baseline], strict=True)]
-        line = {
-            "question": "processes",
-            "name": name,
-            **facts,
-            "median": round(statistics.median(own)),
-            "unit": "images x trials/s",
-            "n": options.repeats,
-            "baseline": baseline,
-            "ratio": round(statistics.median(ratios), 3),
-            "ratio_min": round(min(ratios), 3),
-            "ratio_max": round(max(ratios), 3),
-        }
-        emit({**line, **environment()}, options.out)
+        for group in groups:
+            for name, members in group.items():
+                rates[name].append(crew.rate(members, PROCESS_S))
+    ratios = {
+        name: [a / b for a, b in zip(rates[name], rates[next(iter(group))], strict=True)]
+        for group in groups
+        for name in group
+    }
+    best = [] if ceiling is None else ratios[list(ceiling)[-1]]
+    for group in groups:
+        for name in group:
+            line = {
+                "question": "processes",
+                "name": name,
+                **facts,
+                "median": round(statistics.median(rates[name])),
+                "unit": "images x trials/s" if group is cases else "products/s",
+                "n": options.repeats,
+                "baseline": next(iter(group)),
+                "ratio": round(statistics.median(ratios[name]), 3),
+                "ratio_min": round(min(ratios[name]), 3),
+                "ratio_max": round(max(ratios[name]), 3),
+            }
+            if best and group is cases and len(group[name]) > 1:
+                shares = [a / b for a, b in zip(ratios[name], best, strict=True)]
+                line["ceiling"] = round(statistics.median(best), 3)
+                line["ratio_of_ceiling"] = round(statistics.median(shares), 3)
+            emit({**line, **environment()}, options.out)
+
+
+def product_in_cache() -> Work:
+    """Return a loop of one product by the library the engine uses, out of the core's own cache."""
+    a, b = torch.randn(1, IN_CACHE, IN_CACHE), torch.randn(IN_CACHE, IN_CACHE)
+    products = Products(is_exact=True)
+
+    def run(n_steps: int) -> int:
+        for _ in range(n_steps):
+            products.forward(a, b)
+        return n_steps
+
+    return run
 
 
 def plain_trial(folder: str, network: str, rule: str) -> Work:

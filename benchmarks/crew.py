@@ -16,18 +16,18 @@ from benchmarks.harness import pin
 Work = Callable[[int], int]
 """Does so many steps and returns how much it did."""
 
+Member = tuple[int | None, Callable[..., Work], Sequence[object]]
+"""A process: its core (None: any), what makes its work (a function of a module), its arguments."""
+
 
 class Crew:
     """Started processes that wait to be told to work.
 
     Args:
-        members: For each process its core (None: any) and what makes its work: a function of a
-            module and its arguments.
+        members: One for each process.
     """
 
-    def __init__(
-        self, members: Iterable[tuple[int | None, Callable[..., Work], Sequence[object]]]
-    ) -> None:
+    def __init__(self, members: Iterable[Member]) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
         self._processes = []

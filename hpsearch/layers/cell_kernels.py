@@ -4,10 +4,12 @@ The cells are those of :mod:`hpsearch.layers.cells`, which they are tested again
 with torch on machines with a GPU; this module is imported only where it is used.
 
 A kernel runs on a grid (blocks of units, lanes). Its arrays hold ``hidden`` rows a lane and gate,
-``batch`` columns a step; rows are ``stride`` numbers apart. One program holds all columns of its
-rows, so that it can add them up: the gradients of the biases need no pass of their own.
+and ``batch`` columns a step: ``groups`` times ``group``, so that one code does for many sizes and
+still reads several numbers at once. Rows are ``stride`` numbers apart. One program holds all
+columns of its rows, so that it can add them up: the biases' gradients need no pass of their own.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,12 +22,14 @@ from hpsearch.layers.cells import Cell, Gru, Lstm, State, Vanilla
 from hpsearch.layers.kernel_layer import CellKernels
 
 _BLOCK = 512  # numbers of each array that a program works on at once: four a thread
-_FORWARD = ("hidden", "step", "before_step", "after_step")
-_BACKWARD = ("hidden", "step", "d_step")
+_WIDEST = 4  # numbers that a thread reads at once, if they stand at such a boundary
+_COUNTS = ("hidden", "groups", "gates_steps", "state_steps")  # no code of their own for any value
+_FORWARD = (*_COUNTS, "step", "before_step", "after_step")
+_BACKWARD = (*_COUNTS, "d_steps", "step", "d_step")
 
 
 @triton.jit
-def _tile(row, column, stride: tl.constexpr):
+def _tile(row, column, stride):
     """Return where rows and columns stand in an array, in numbers from its lane's first one."""
     return (row.to(tl.int64) * stride)[:, None] + column[None, :]
 
@@ -86,21 +90,26 @@ def _vanilla_forward(
     h,
     h_after,
     hidden,
+    groups,
+    gates_steps,
+    state_steps,
     step,
     before_step,
     after_step,
-    batch: tl.constexpr,
-    gates_stride: tl.constexpr,
-    state_stride: tl.constexpr,
+    group: tl.constexpr,
     keeps: tl.constexpr,
     n_rows: tl.constexpr,
     n_columns: tl.constexpr,
+    is_one: tl.constexpr,
     is_relu: tl.constexpr,
 ):
+    batch = groups * group
+    gates_stride = gates_steps * batch
+    state_stride = state_steps * batch
     row = tl.program_id(0) * n_rows + tl.arange(0, n_rows)
     before = tl.program_id(1).to(tl.int64) * hidden  # rows of the lanes before this one
     bias = _bias(bias_ih + before, row, hidden) + _bias(bias_hh + before, row, hidden)
-    for start in range(0, batch, n_columns):
+    for start in range(0, n_columns if is_one else batch, n_columns):
         column = start + tl.arange(0, n_columns)
         is_there = (row < hidden)[:, None] & (column < batch)[None, :]
         at = gates + before * gates_stride + _tile(row, step * batch + column, gates_stride)
@@ -122,22 +131,28 @@ def _vanilla_backward(
     sums_hh,
     h,
     hidden,
+    groups,
+    gates_steps,
+    state_steps,
+    d_steps,
     step,
     d_step,
-    batch: tl.constexpr,
-    gates_stride: tl.constexpr,
-    state_stride: tl.constexpr,
-    d_stride: tl.constexpr,
+    group: tl.constexpr,
     is_last: tl.constexpr,
     has_d: tl.constexpr,
     n_rows: tl.constexpr,
     n_columns: tl.constexpr,
+    is_one: tl.constexpr,
     is_relu: tl.constexpr,
 ):
+    batch = groups * group
+    gates_stride = gates_steps * batch
+    state_stride = state_steps * batch
+    d_stride = d_steps * batch
     row = tl.program_id(0) * n_rows + tl.arange(0, n_rows)
     before = tl.program_id(1).to(tl.int64) * hidden
     total = tl.zeros((n_rows,), gates.dtype.element_ty)
-    for start in range(0, batch, n_columns):
+    for start in range(0, n_columns if is_one else batch, n_columns):
         column = start + tl.arange(0, n_columns)
         is_there = (row < hidden)[:, None] & (column < batch)[None, :]
         at_d = d + before * d_stride + _tile(row, d_step * batch + column, d_stride)
@@ -167,16 +182,21 @@ def _gru_forward(
     h_after,
     own,
     hidden,
+    groups,
+    gates_steps,
+    state_steps,
     step,
     before_step,
     after_step,
-    batch: tl.constexpr,
-    gates_stride: tl.constexpr,
-    state_stride: tl.constexpr,
+    group: tl.constexpr,
     keeps: tl.constexpr,
     n_rows: tl.constexpr,
     n_columns: tl.constexpr,
+    is_one: tl.constexpr,
 ):
+    batch = groups * group
+    gates_stride = gates_steps * batch
+    state_stride = state_steps * batch
     row = tl.program_id(0) * n_rows + tl.arange(0, n_rows)
     before = tl.program_id(1).to(tl.int64) * hidden
     block = hidden.to(tl.int64) * gates_stride
@@ -186,7 +206,7 @@ def _gru_forward(
     bias_z = _bias(bias_ih + hidden, row, hidden) + _bias(bias_hh + hidden, row, hidden)
     bias_n = _bias(bias_ih + 2 * hidden, row, hidden)
     bias_own = _bias(bias_hh + 2 * hidden, row, hidden)
-    for start in range(0, batch, n_columns):
+    for start in range(0, n_columns if is_one else batch, n_columns):
         column = start + tl.arange(0, n_columns)
         is_there = (row < hidden)[:, None] & (column < batch)[None, :]
         place = 3 * before * gates_stride + _tile(row, step * batch + column, gates_stride)
@@ -225,17 +245,23 @@ def _gru_backward(
     h,
     own,
     hidden,
+    groups,
+    gates_steps,
+    state_steps,
+    d_steps,
     step,
     d_step,
-    batch: tl.constexpr,
-    gates_stride: tl.constexpr,
-    state_stride: tl.constexpr,
-    d_stride: tl.constexpr,
+    group: tl.constexpr,
     is_last: tl.constexpr,
     has_d: tl.constexpr,
     n_rows: tl.constexpr,
     n_columns: tl.constexpr,
+    is_one: tl.constexpr,
 ):
+    batch = groups * group
+    gates_stride = gates_steps * batch
+    state_stride = state_steps * batch
+    d_stride = d_steps * batch
     row = tl.program_id(0) * n_rows + tl.arange(0, n_rows)
     before = tl.program_id(1).to(tl.int64) * hidden
     block = hidden.to(tl.int64) * gates_stride
@@ -243,7 +269,7 @@ def _gru_backward(
     total_z = tl.zeros((n_rows,), gates.dtype.element_ty)
     total_n = tl.zeros((n_rows,), gates.dtype.element_ty)
     total_own = tl.zeros((n_rows,), gates.dtype.element_ty)
-    for start in range(0, batch, n_columns):
+    for start in range(0, n_columns if is_one else batch, n_columns):
         column = start + tl.arange(0, n_columns)
         is_there = (row < hidden)[:, None] & (column < batch)[None, :]
         dense = before * batch + _tile(row, column, batch)
@@ -290,16 +316,21 @@ def _lstm_forward(
     h_after,
     c_after,
     hidden,
+    groups,
+    gates_steps,
+    state_steps,
     step,
     before_step,
     after_step,
-    batch: tl.constexpr,
-    gates_stride: tl.constexpr,
-    state_stride: tl.constexpr,
+    group: tl.constexpr,
     keeps: tl.constexpr,
     n_rows: tl.constexpr,
     n_columns: tl.constexpr,
+    is_one: tl.constexpr,
 ):
+    batch = groups * group
+    gates_stride = gates_steps * batch
+    state_stride = state_steps * batch
     row = tl.program_id(0) * n_rows + tl.arange(0, n_rows)
     before = tl.program_id(1).to(tl.int64) * hidden
     block = hidden.to(tl.int64) * gates_stride
@@ -309,7 +340,7 @@ def _lstm_forward(
     bias_f = _bias(bias_ih + hidden, row, hidden) + _bias(bias_hh + hidden, row, hidden)
     bias_g = _bias(bias_ih + 2 * hidden, row, hidden) + _bias(bias_hh + 2 * hidden, row, hidden)
     bias_o = _bias(bias_ih + 3 * hidden, row, hidden) + _bias(bias_hh + 3 * hidden, row, hidden)
-    for start in range(0, batch, n_columns):
+    for start in range(0, n_columns if is_one else batch, n_columns):
         column = start + tl.arange(0, n_columns)
         is_there = (row < hidden)[:, None] & (column < batch)[None, :]
         at_i = gates + 4 * before * gates_stride
@@ -351,17 +382,23 @@ def _lstm_backward(
     sums_hh,
     c,
     hidden,
+    groups,
+    gates_steps,
+    state_steps,
+    d_steps,
     step,
     d_step,
-    batch: tl.constexpr,
-    gates_stride: tl.constexpr,
-    state_stride: tl.constexpr,
-    d_stride: tl.constexpr,
+    group: tl.constexpr,
     is_last: tl.constexpr,
     has_d: tl.constexpr,
     n_rows: tl.constexpr,
     n_columns: tl.constexpr,
+    is_one: tl.constexpr,
 ):
+    batch = groups * group
+    gates_stride = gates_steps * batch
+    state_stride = state_steps * batch
+    d_stride = d_steps * batch
     row = tl.program_id(0) * n_rows + tl.arange(0, n_rows)
     before = tl.program_id(1).to(tl.int64) * hidden
     block = hidden.to(tl.int64) * gates_stride
@@ -369,7 +406,7 @@ def _lstm_backward(
     total_f = tl.zeros((n_rows,), gates.dtype.element_ty)
     total_g = tl.zeros((n_rows,), gates.dtype.element_ty)
     total_o = tl.zeros((n_rows,), gates.dtype.element_ty)
-    for start in range(0, batch, n_columns):
+    for start in range(0, n_columns if is_one else batch, n_columns):
         column = start + tl.arange(0, n_columns)
         is_there = (row < hidden)[:, None] & (column < batch)[None, :]
         dense = before * batch + _tile(row, column, batch)
@@ -449,9 +486,8 @@ class _Launches(CellKernels):
             before[0].shape[:2],
             batch,
             (gates, ah, *biases, *before, *after, *rest),
+            (gates, before[0]),
             steps,
-            gates_stride=gates.shape[2],
-            state_stride=before[0].shape[2],
             keeps=keeps,
             **self._constants,
         )
@@ -475,10 +511,8 @@ class _Launches(CellKernels):
             states[0].shape[:2],
             batch,
             (gates, *later, d, *sums, states[-1], *rest),
+            (gates, states[0], d),
             (step, step if of_all else 0),
-            gates_stride=gates.shape[2],
-            state_stride=states[0].shape[2],
-            d_stride=d.shape[2],
             is_last=is_last,
             has_d=of_all or is_last,
             **self._constants,
@@ -490,21 +524,38 @@ def _launch(
     shape: Sequence[int],
     batch: int,
     tensors: Sequence[Tensor],
+    rooms: Sequence[Tensor],
     steps: Sequence[int],
     **constants: object,
 ) -> None:
-    """Run a kernel over all lanes and units."""
+    """Run a kernel over all lanes and units.
+
+    Args:
+        kernel: Of a cell.
+        shape: Lanes and units.
+        batch: Columns of a step.
+        tensors: The kernel's.
+        rooms: Of them those that have columns of several steps.
+        steps: Which are meant.
+        constants: The kernel's.
+    """
     n_lanes, hidden = shape
     block = block_of(batch)
+    counts = (hidden, batch // block["group"], *(room.shape[2] // batch for room in rooms))
     kernel[(triton.cdiv(hidden, block["n_rows"]), n_lanes)](
-        *tensors, hidden, *steps, batch=batch, **block, **constants
+        *tensors, *counts, *steps, **block, **constants
     )
 
 
 def block_of(batch: int) -> dict[str, int]:
-    """Return how many rows and columns a program works on at once; powers of two."""
+    """Return the constants a kernel is compiled for: the same for many sizes of a batch."""
     n_columns = min(triton.next_power_of_2(batch), _BLOCK)
-    return {"n_rows": _BLOCK // n_columns, "n_columns": n_columns}
+    return {
+        "group": math.gcd(batch, _WIDEST),
+        "n_rows": _BLOCK // n_columns,
+        "n_columns": n_columns,
+        "is_one": batch <= n_columns,
+    }
 
 
 def kernels_of(cell: Cell) -> CellKernels | None:

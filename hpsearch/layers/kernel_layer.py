@@ -142,7 +142,7 @@ class KernelLayer(Layer):
         """Return the gradients, and that of the input (None of the first layer)."""
         n_columns = self._gates.shape[2]
         batch = n_columns // self._n_steps
-        gates, own, sums = self._gates, self._own, gradients[2:]
+        gates, own, sums, d = self._gates, self._own, gradients[2:], d.contiguous()
         around = d.new_empty((d.shape[0], d.shape[1], batch))
         later = around  # of the last step nothing is read
         for step in reversed(range(self._n_steps)):

@@ -148,6 +148,11 @@ def test_what_has_no_kernel_is_left_to_plain_torch(kernels: ModuleType) -> None:
     assert kernels_of(Gru(), torch.device("cpu")) is None
 
 
+def test_a_kernel_is_compiled_for_few_sizes_of_a_batch(kernels: ModuleType) -> None:
+    codes = {tuple(kernels.block_of(batch).items()) for batch in range(1, 8193)}
+    assert len(codes) < 30
+
+
 class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's
     """Counts what would be kernels on a GPU: views and memory are none."""
 

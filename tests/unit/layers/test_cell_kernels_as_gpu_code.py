@@ -9,7 +9,7 @@ from tests.gpu_code import CAPABILITIES, gpu_code
 
 pytest.importorskip("triton", reason="no Triton for this platform")
 
-BATCH, N_STEPS = 100, 28
+BATCH = 100
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
@@ -21,20 +21,14 @@ def test_a_cell_becomes_lean_machine_code(
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     forward, backward = cell_kernels._KERNELS[cell]
-    sizes = {
-        "batch": BATCH,
-        "gates_stride": N_STEPS * BATCH,
-        "state_stride": (N_STEPS + 1) * BATCH,
-        **cell_kernels.block_of(BATCH),
-    } | ({"is_relu": False} if cell is Vanilla else {})
-    back = {"d_stride": N_STEPS * BATCH, "has_d": True}
+    sizes = cell_kernels.block_of(BATCH) | ({"is_relu": False} if cell is Vanilla else {})
     for kernel, constants in (
         (forward, {"keeps": True}),
-        (backward, {"is_last": True, **back}),
-        (backward, {"is_last": False, **back}),
+        (backward, {"is_last": True, "has_d": True}),
+        (backward, {"is_last": False, "has_d": True}),
     ):
-        names = kernel.arg_names[: kernel.arg_names.index("batch")]
-        counts = ("hidden", "step", "before_step", "after_step", "d_step")
+        names = kernel.arg_names[: kernel.arg_names.index("group")]
+        counts = {*cell_kernels._FORWARD, *cell_kernels._BACKWARD}
         kinds = {name: "i32" if name in counts else "*fp32" for name in names}
         code = gpu_code(kernel, kinds, {**sizes, **constants}, capability)
         assert code.stack_bytes == 0
