@@ -76,6 +76,7 @@ class Pack:
         self._batch = min(config.training.batch_size, len(resident.train))
         self.shapes = dict(first.shapes)
         self._rows: list[Lane | None] = []  # None is a gap
+        self._n_rows = 1  # there is room for
         self._network = model_of(config).network(
             self.shapes, n_rows=1, is_exact=is_exact, device=resident.device
         )
@@ -164,17 +165,17 @@ class Pack:
         del self._network
 
     def _make_room(self, n_rows: int) -> None:
-        have = self._weights.n_rows
-        if n_rows <= have:
+        if n_rows <= self._n_rows:
             return
         self.forget_programs()
-        room, n_lanes = max(n_rows, 2 * have), len(self._rows)
+        room, n_lanes = max(n_rows, 2 * self._n_rows), len(self._rows)
         self._weights = grown(self._weights, room, n_lanes)
         self._gradients = self._gradients.like(room)
         self._best = grown(self._best, room, n_lanes)
         self._buffers = {n: grown(s, room, n_lanes) for n, s in self._buffers.items()}
         self._snapshot = {n: grown(s, room, n_lanes) for n, s in self._snapshot.items()}
         self._network.resize(room)
+        self._n_rows = room  # last: where memory runs out on the way, not all have it
 
     def _live(self, name: str) -> Stack:
         return self._weights if name == "weights" else self._buffers[name]
