@@ -12,7 +12,7 @@ from hpsearch.training.lane import Lane
 from hpsearch.training.resident import Resident
 from hpsearch.training.seeds import epoch_order
 
-_BLOCK_BYTES = 1 << 21  # inputs gathered at once: steps enough to make little of its operations
+_BLOCK_BYTES = 1 << 21  # gathered at once: steps enough to make little of its operations
 
 
 def orders(
@@ -52,6 +52,10 @@ class Batches:
         self._n_examples = len(resident.train)
         found, which = orders(lanes, self._n_examples, seed)
         self._is_shared = len(found) == 1
+        n_inputs = resident.train.x.shape[1] * (1 if self._is_shared else len(lanes))
+        # of each target, every lane makes as many numbers as it has outputs
+        n_numbers = size * max(n_inputs, resident.splits.n_outputs * len(lanes))
+        self._block = size * max(1, _BLOCK_BYTES // (n_numbers * resident.dtype.itemsize))
         order = torch.from_numpy(found[0] if self._is_shared else np.stack(found)[which])
         self._order = order.to(resident.device)
 
@@ -66,10 +70,7 @@ class Batches:
         Inputs are ``[batch, features]`` where the lanes share them, else ``[lanes, features,
         batch]``; targets are ``[batches, 1, batch, ...]`` or ``[batches, lanes, batch, ...]``.
         """
-        train, size = self._resident.train, self._size
-        n_rows = 1 if self._is_shared else self._order.shape[0]
-        step_bytes = n_rows * size * train.x.shape[1] * self._resident.dtype.itemsize
-        block = size * max(1, _BLOCK_BYTES // step_bytes)
+        size, block = self._size, self._block
         stop = min(steps.stop * size, self._n_examples)
         whole = stop // size * size
         for begin in range(steps.start * size, whole, block):
