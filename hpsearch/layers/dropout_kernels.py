@@ -19,7 +19,7 @@ def _factors(
     places, keys, key_stride, threshold, scale, out, size, last: tl.constexpr, block: tl.constexpr
 ):
     lane = tl.program_id(1).to(tl.int64)
-    at = tl.program_id(0) * block + tl.arange(0, block)
+    at = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
     first = tl.load(keys + lane * key_stride)
     second = tl.load(keys + lane * key_stride + 1)
     coins = tl.load(places + at, mask=at < size, other=0)

@@ -30,7 +30,7 @@ _BLOCK = 1024  # numbers of one lane that one program of the grid updates
 @triton.jit
 def _places(size, block: tl.constexpr):
     """Return where this program's numbers stand, and which of them there are."""
-    inside = tl.program_id(0) * block + tl.arange(0, block)
+    inside = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
     return tl.program_id(1).to(tl.int64) * size + inside, inside < size
 
 
