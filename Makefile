@@ -26,13 +26,13 @@ help:
 
 install: $(INSTALLED)
 
-install-up: $(INSTALLED)
-	@$(BIN)/hpsearch up
-
-test: $(TEST_INSTALLED)
+install-test: $(TEST_INSTALLED)
 
 run: $(INSTALLED)
 	@$(BIN)/hpsearch run --new $(EXAMPLE)
+
+up: $(INSTALLED)
+	@$(BIN)/hpsearch up
 
 test: $(TEST_INSTALLED)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
