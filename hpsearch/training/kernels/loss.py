@@ -63,7 +63,7 @@ def cross_entropy(z: Tensor, y: Tensor, smoothing: Tensor | None) -> tuple[Tenso
 
     Args:
         z: Outputs ``[lanes, classes, batch]``; the gradient may take their place.
-        y: Targets ``[batch]`` that all lanes share, or ``[lanes, batch]``.
+        y: Targets ``[batch]`` or ``[1, batch]`` that all lanes share, or ``[lanes, batch]``.
         smoothing: Label smoothing per lane, ``[lanes, 1, 1]``, or None.
     """
     n_lanes, n_classes, batch = z.shape
@@ -77,7 +77,7 @@ def cross_entropy(z: Tensor, y: Tensor, smoothing: Tensor | None) -> tuple[Tenso
         sums,
         n_classes,
         batch,
-        0 if y.dim() == 1 else batch,
+        batch if y.numel() > batch else 0,
         smooths=smoothing is not None,
         classes=classes,
         block=max(1, min(_TILE // classes, triton.next_power_of_2(batch))),

@@ -217,17 +217,18 @@ def test_kernels_make_the_steps_of_a_pack(
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of a lane that is no number
 @pytest.mark.parametrize("shape", [(3, 10, 100), (2, 2, 7), (1, 1000, 9), (4, 3, 1)])
-@pytest.mark.parametrize("is_shared", [True, False])
+@pytest.mark.parametrize("targets", ["shared", "shared, one row", "of each lane"])
 @pytest.mark.parametrize("smooths", [True, False])
 def test_the_kernel_of_the_loss_is_the_loss(
-    shape: tuple[int, int, int], is_shared: bool, smooths: bool, loss_kernels: ModuleType
+    shape: tuple[int, int, int], targets: str, smooths: bool, loss_kernels: ModuleType
 ) -> None:
     n_lanes, n_classes, batch = shape
     generator = torch.Generator().manual_seed(2)
     z = 5 * torch.randn(shape, generator=generator, dtype=torch.float64)
     z[-1] = torch.nan if n_lanes > 1 else z[-1]
     z[0, :, 0] = 1.0  # all classes equal: the first one counts
-    y = torch.randint(0, n_classes, (batch,) if is_shared else (n_lanes, batch))
+    rows = {"shared": (), "shared, one row": (1,), "of each lane": (n_lanes,)}[targets]
+    y = torch.randint(0, n_classes, (*rows, batch))
     smoothing = torch.rand((n_lanes, 1, 1), generator=generator, dtype=torch.float64)
     settings = (y, smoothing if smooths else None)
     d, sums = loss_kernels.cross_entropy(z.clone(), *settings)
