@@ -1,10 +1,13 @@
 """The activation functions of hidden layers, with their derivatives."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from hpsearch.layers.ways import order_of
 
 _LEAK = 0.01  # torch's and the contract's
 
@@ -110,15 +113,26 @@ class Gelu(Activation):
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return the output, and the input kept for the derivative."""
-        return nn.functional.gelu(z), z
+        return _as_it_stands(nn.functional.gelu, z), z
 
     def backward(self, d: Tensor, saved: Tensor) -> Tensor:
         """Multiply by Φ(z) + z φ(z)."""
-        return torch.ops.aten.gelu_backward(d, saved)  # type: ignore[no-any-return] # untyped torch.ops
+        return _as_it_stands(lambda z, d: torch.ops.aten.gelu_backward(d, z), saved, d)
 
     def plain(self) -> nn.Module:
         """Return ``nn.GELU``."""
         return nn.GELU()
+
+
+def _as_it_stands(function: Callable[..., Tensor], z: Tensor, *others: Tensor) -> Tensor:
+    """Return a function of every number, worked out in the order the first tensor has in memory.
+
+    To a tensor whose axes stand in another order torch applies other kernels, which round some
+    numbers by their place: by how many lanes there are.
+    """
+    order = order_of(z)
+    result = function(*(tensor.permute(order).contiguous() for tensor in (z, *others)))
+    return result.permute([order.index(axis) for axis in range(z.dim())])
 
 
 def sigmoid_(z: Tensor) -> Tensor:
