@@ -8,6 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --progre
 INSTALLED := $(VENV)/.installed
 TEST_INSTALLED := $(VENV)/.installed-test
 EXAMPLE ?= examples/digits-mlp.yaml
+PROCESSES ?= 2
 PYTEST_ARGS ?=
 
 .PHONY: help install install-test run up test chaos lint lock docs screenshots clean
@@ -15,7 +16,7 @@ PYTEST_ARGS ?=
 help:
 	@echo "make run      install if needed, then search on handwritten digits"
 	@echo "make up       install if needed, then run the service until Ctrl-C"
-	@echo "make test     install if needed, then run every test"
+	@echo "make test     install if needed, then run every test; PROCESSES=1 for one after another"
 	@echo "make chaos    kill and restart everything 200 times; KILLS=50 for a shorter one"
 	@echo "make lint     format, lint, types and the layers of the code"
 	@echo "make install  .venv with the pinned dependencies and .venv/bin/hpsearch"
@@ -35,7 +36,7 @@ up: $(INSTALLED)
 	@$(BIN)/hpsearch up
 
 test: $(TEST_INSTALLED)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 # the long form of tests/chaos, about ten minutes on two cores; a failure prints its seed
 KILLS ?= 200
