@@ -20,6 +20,9 @@ _NORM_EVERY = 16  # steps between two samples of the gradient's norm: each costs
 _COMPARE_EVERY = 64  # between two looks at what a step changes: each costs seven such passes
 _COMPARED_AT = 16  # the first of them: not the very first step, which a warm-up makes nothing of
 _SUM_EVERY = 16  # steps whose losses are added up at once: a dozen small operations each time
+_MOST_KEPT = (
+    2**17
+)  # outputs of a lane to keep until then: of a thousand classes those of few steps
 _CLIP_EPS = 1e-6  # torch.nn.utils.clip_grad_norm_'s
 
 
@@ -108,6 +111,7 @@ class Step:
         self._first = 0
         self._seen: list[Tensor] = []  # not yet in the sums
         self._targets: list[Tensor] = []
+        self._n_kept = 0
 
     def prepare(self, steps: range) -> None:
         """Get ready for the coming steps; they are numbers within the epoch, from 0."""
@@ -148,11 +152,14 @@ class Step:
         self._change(d, offset, kind)
         self._seen.append(seen)
         self._targets.append(y)
-        # by the step's number in the epoch: sums must not depend on when somebody looked
-        if number % _SUM_EVERY == _SUM_EVERY - 1 or number == self._n_steps - 1:
+        self._n_kept += seen.shape[1] * seen.shape[2]
+        # by what came before in the epoch, of one lane: sums must not depend on when somebody
+        # looked, nor on the company
+        is_due = number % _SUM_EVERY == _SUM_EVERY - 1 or self._n_kept >= _MOST_KEPT
+        if is_due or number == self._n_steps - 1:
             y = torch.cat(self._targets, self._loss.batch_axis)
             self.sums += self._loss.tally(torch.cat(self._seen, 2), y)
-            self._seen, self._targets = [], []
+            self._seen, self._targets, self._n_kept = [], [], 0
 
     def kind(self, number: int) -> Kind:
         """Return what a step of the epoch does; it is counted from 0."""
@@ -167,7 +174,7 @@ class Step:
         self._n_ratios += kind.is_compared
 
     def take(self, x: Tensor, y: Tensor, offset: int, keys: Tensor, kind: Kind) -> None:
-        """Do all of a step that happens on the device, as a call does, but do not count it."""
+        """Do all of a step on the device, and add its losses up at once; do not count it."""
         z = self._network.forward(self._weights, x, keys)
         d, sums = self._loss.gradient(z, y, self._smoothing)
         self.sums += sums

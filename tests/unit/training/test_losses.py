@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from hpsearch.datasets.splits import Splits
+from hpsearch.training import step
+from hpsearch.training.engine import Engine
 from hpsearch.training.losses import CrossEntropy, loss_of
-from tests.lanes import class_splits, line_splits
+from tests.lanes import LOWEST_LOSS, class_splits, line_splits, play, trial
 
 
 def test_cross_entropy_counts_hits_and_adds_up_each_lanes_loss() -> None:
@@ -69,6 +71,30 @@ def test_batches_may_be_added_up_together(splits: Splits) -> None:
         seen.append(left)
     together = loss.tally(torch.cat(seen, 2), y)
     torch.testing.assert_close(together, one_by_one, rtol=1e-13, atol=0)
+
+
+def test_of_many_classes_the_outputs_of_few_steps_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes: list[int] = []
+    tally = CrossEntropy.tally
+
+    def noted(self: CrossEntropy, seen: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        sizes.append(seen.shape[1] * seen.shape[2])
+        return tally(self, seen, y)
+
+    curves = []
+    for most in (step._MOST_KEPT, 200):  # four classes, batches of twenty
+        monkeypatch.setattr(step, "_MOST_KEPT", most)
+        monkeypatch.setattr(CrossEntropy, "tally", noted)
+        caller = play(Engine(class_splits(), LOWEST_LOSS, 1, lanes=2), [trial(), trial()])
+        monkeypatch.setattr(CrossEntropy, "tally", tally)
+        curves.append(caller.curve(0))
+        largest = max(n for n in sizes if n != 4 * 30)  # not of the validation split
+        assert largest == (4 * 200 if most > 200 else 4 * 60)  # an epoch; three batches
+        sizes.clear()
+    for (_, one), (_, other) in zip(*curves, strict=True):
+        assert one == pytest.approx(other, rel=1e-6)
 
 
 def test_regression_metrics_are_in_the_targets_unit() -> None:
