@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from types import ModuleType
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from hpsearch.layers import cells
 from hpsearch.layers.activations import Gelu, Relu, Tanh
@@ -15,7 +13,7 @@ from hpsearch.layers.cells import Cell, Gru, Lstm, Vanilla
 from hpsearch.layers.kernel_layer import KernelLayer, kernels_of
 from hpsearch.layers.products import Products
 from hpsearch.layers.recurrent_layer import Layer, PlainLayer
-from tests.interpreted import interpreted
+from tests.interpreted import Counted, interpreted
 
 pytest.importorskip("triton", reason="no Triton for this platform")
 
@@ -151,20 +149,6 @@ def test_what_has_no_kernel_is_left_to_plain_torch(kernels: ModuleType) -> None:
 def test_a_kernel_is_compiled_for_few_sizes_of_a_batch(kernels: ModuleType) -> None:
     codes = {tuple(kernels.block_of(batch).items()) for batch in range(1, 8193)}
     assert len(codes) < 30
-
-
-class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's
-    """Counts what would be kernels on a GPU: views and memory are none."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call] # torch's
-        self.n = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        self.n += not (func.is_view or func.overloadpacket.__name__.startswith(("empty", "new_")))
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from hpsearch.training import update as update_module
 from hpsearch.training.engine import Engine
 from hpsearch.training.graphs import Recorder
 from hpsearch.training.kernels.launch import L2
-from tests.interpreted import interpreted
+from tests.interpreted import Counted, interpreted
 from tests.lanes import LOWEST_LOSS, class_splits, play, trial
 
 pytest.importorskip("triton", reason="no Triton for this platform")
@@ -213,6 +213,46 @@ def test_kernels_make_the_steps_of_a_pack(
             ours.curve(number), usual.curve(number), strict=True
         ):
             assert mine_at == pytest.approx(theirs_at, rel=1e-9, abs=1e-12), epoch
+
+
+def test_a_step_is_a_product_each_and_little_more(
+    kernels: ModuleType,
+    loss_kernels: ModuleType,
+    batch_kernels: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    launches: list[str] = []
+
+    def launched(*_: Any, **__: Any) -> None:
+        launches.append("one")
+
+    def loss(z: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        launches.append("loss")
+        return z, z[:, :2, 0].double()
+
+    monkeypatch.setattr(kernels, "launch_of", lambda *_: launched)
+    monkeypatch.setattr(batch_kernels, "pick", launched)
+    monkeypatch.setattr(loss_kernels, "cross_entropy", loss)
+    monkeypatch.setattr(pack_module, "recorder_of", lambda _: StepByStep())
+    config = trial(optimizer=Sgd(learning_rate=0.1, momentum=0.9, l2=1e-3), epochs=2)
+
+    def count(*, has_kernels: bool) -> int:
+        for user in (table_update, losses, program):
+            monkeypatch.setattr(user, "has_kernels", lambda _: has_kernels)
+        # rounded as on a GPU: products of all lanes at once, whatever that does to the last bit
+        engine = Engine(CLASSES, LOWEST_LOSS, 1, precision="fast", dtype=torch.float64)
+        pack = engine.pack(config, 3)
+        pack.try_out(3, 2)
+        _, step = pack._begin(pack.lanes)
+        pack._take(range(1), pack.lanes, None, step)  # the first one looks at norms, too
+        launches.clear()
+        with Counted() as counter:
+            pack._take(range(1, 2), pack.lanes, None, step)
+        return counter.n + len(launches)
+
+    # 5 products, 2 biases, relu and back, 2 sums of biases; batch, loss, 4 updates; keys, sums, clock
+    assert count(has_kernels=True) == 20
+    assert count(has_kernels=False) > 35
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of a lane that is no number
