@@ -17,7 +17,7 @@ class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # torch's
-        self.n = 0
+        self.n: int = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

@@ -246,11 +246,13 @@ def test_a_step_is_a_product_each_and_little_more(
         _, step = pack._begin(pack.lanes)
         pack._take(range(1), pack.lanes, None, step)  # the first one looks at norms, too
         launches.clear()
-        with Counted() as counter:
+        counter = Counted()
+        with counter:
             pack._take(range(1, 2), pack.lanes, None, step)
         return counter.n + len(launches)
 
-    # 5 products, 2 biases, relu and back, 2 sums of biases; batch, loss, 4 updates; keys, sums, clock
+    # 5 products, 2 biases, relu and back, 2 gradients of biases; batch, loss, 4 updates;
+    # keys, sums, clock
     assert count(has_kernels=True) == 20
     assert count(has_kernels=False) > 35
 
