@@ -81,7 +81,7 @@ class Products:
         """Return memory for a product, in the layout that is the fastest to fill."""
         n, rows, _ = left.shape
         columns = right.shape[-1]
-        if not self._is_layout_free or not _is_worth_wide(left, right):
+        if not (self._is_layout_free and _goes_wide(left, right)):
             return left.new_empty(n, rows, columns)
         if right.dim() == 2:
             return left.new_empty(columns, n, rows).permute(1, 2, 0)
@@ -105,7 +105,7 @@ class Products:
         return out
 
     def _choose(self, left: Tensor, right: Tensor, out: Tensor) -> Plan:
-        is_wide = _is_worth_wide(left, right) and has_wide_products()
+        is_wide = _goes_wide(left, right)
         if self.is_exact:
             return plan_of(
                 (*left.shape, right.shape[-1]),
@@ -127,6 +127,11 @@ def _is_worth_wide(left: Tensor, right: Tensor) -> bool:
         and left.dtype == torch.float32
         and left.device.type == "cpu"
     )
+
+
+def _goes_wide(left: Tensor, right: Tensor) -> bool:
+    """Whether oneDNN is to work a product out."""
+    return _is_worth_wide(left, right) and has_wide_products()
 
 
 def _is_better_rounded(left: Tensor, right: Tensor) -> bool:

@@ -49,7 +49,7 @@ def multiply(plan: Plan, left: Tensor, right: Tensor, out: Tensor) -> None:
 
     torch goes to oneDNN for float32 where it may round to bfloat16. oneDNN makes use of that only
     where it has tiles to multiply bfloat16 by, as some of Intel's processors do; its other kernels
-    compute in float32.
+    compute in float32. The setting is the process's: only one of its threads may multiply.
 
     Args:
         plan: How.
