@@ -20,9 +20,7 @@ _NORM_EVERY = 16  # steps between two samples of the gradient's norm: each costs
 _COMPARE_EVERY = 64  # between two looks at what a step changes: each costs seven such passes
 _COMPARED_AT = 16  # the first of them: not the very first step, which a warm-up makes nothing of
 _SUM_EVERY = 16  # steps whose losses are added up at once: a dozen small operations each time
-_MOST_KEPT = (
-    2**17
-)  # outputs of a lane to keep until then: of a thousand classes those of few steps
+_MOST_KEPT = 2**17  # outputs of a lane kept until then: of many classes, those of few steps
 _CLIP_EPS = 1e-6  # torch.nn.utils.clip_grad_norm_'s
 
 
