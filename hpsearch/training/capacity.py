@@ -6,14 +6,13 @@ figures are those of narrow and wide perceptrons on images of 28x28 pixels.
 """
 
 import math
-import os
 from collections.abc import Hashable, Mapping
-from pathlib import Path
 from typing import Literal
 
 import torch
 
 from hpsearch.layers.stack import Shapes
+from hpsearch.training.host_memory import available_bytes
 
 Lanes = int | Literal["auto"]
 
@@ -41,16 +40,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free_bytes(device: torch.device) -> float:
-    """Return the memory of the device that nobody uses now."""
+    """Return the memory of the device that nobody uses now and this process may take."""
     if device.type == "cuda":
         torch.cuda.empty_cache()  # what torch only keeps at hand; not what graphs need
         return float(torch.cuda.mem_get_info(device)[0])
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        available = next(line for line in lines if line.startswith("MemAvailable:"))
-        return 1024.0 * int(available.split()[1])
-    except (OSError, StopIteration, ValueError):  # not Linux
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) / 2
+    return available_bytes()
 
 
 def most_lanes(lanes: Lanes, device: torch.device) -> int:
