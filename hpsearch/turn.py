@@ -31,7 +31,6 @@ from hpsearch.training.warm import Warm
 
 log = get_logger(__name__)
 
-IDLE_TOUCH_S = 5.0  # how often an idle worker says that it is there
 MAX_CACHED_SPLITS = 4
 
 
@@ -181,7 +180,7 @@ class TurnRunner:
             log.error("scaling_not_saved", study=uuid, error=str(error))
 
     def _touch_idle(self) -> None:
-        if time.monotonic() - self._last_touch < IDLE_TOUCH_S:
+        if time.monotonic() - self._last_touch < workers.HEARTBEAT_S:
             return
         with self._database.write() as tx:
             workers.touch(tx, self._worker, self._device, None, 0, now(tx))

@@ -174,7 +174,7 @@ class Session:
         def renew() -> None:
             while True:
                 self._renew()
-                if done.wait(self._claimant.lease_s / 3):
+                if done.wait(min(workers.HEARTBEAT_S, self._claimant.lease_s / 3)):
                     return
 
         thread = threading.Thread(target=renew, name="leases", daemon=True)

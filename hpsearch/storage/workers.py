@@ -1,12 +1,21 @@
 """Rows of workers: who trains, on what, and when they were last seen."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, insert, select, update
 
 from hpsearch.storage.database import Transaction
 from hpsearch.storage.tables import workers
+
+HEARTBEAT_S = 10.0  # how often a worker says that it is there, idle or training
+ALIVE_FOR = timedelta(minutes=1)
+"""A worker heard of within this time counts as alive, whoever asks.
+
+Six heartbeats, for a worker says nothing while it reads data and while the preflight runs, which
+may take half a minute. One that ends, or whose supervisor sees it die, is struck off the list at
+once, so this is how late the end of a whole machine is noticed.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,13 +29,13 @@ from hpsearch.storage.history import History
 from hpsearch.storage.points import Points
 from hpsearch.storage.studies import StudyRecord
 from hpsearch.storage.trials import TrialRecord
+from hpsearch.storage.workers import ALIVE_FOR
 from hpsearch.studies.compiled import compiled
 from hpsearch.studies.exhaustion import points_left
 from hpsearch.studies.settle import Claimable, claimable, settle
 
 _USER_POINTS = 2**62
 MAX_REDRAWS = 10  # of a duplicate point; then it is taken
-IDLE_WITHIN = timedelta(seconds=30)  # a worker not seen for a lease is not counted as free
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ def reserve(
         if study is None:
             return None, []
         found = attempts.before_claim(
-            tx, study.study_id, claim_id, claimant.worker, idle_within=IDLE_WITHIN
+            tx, study.study_id, claim_id, claimant.worker, idle_within=ALIVE_FOR
         )
         if found.is_known:
             known = attempts.of_claim(tx, study.study_id, claim_id)

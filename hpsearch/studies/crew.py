@@ -1,13 +1,9 @@
 """Who trains what at this moment, and which studies nobody can train."""
 
-from datetime import timedelta
-
 from hpsearch.spec.definition import Definition
 from hpsearch.spec.views import WorkerView
 from hpsearch.storage import attempts, changes, workers
 from hpsearch.storage.database import Database, Transaction, now
-
-ALIVE = timedelta(minutes=1)  # an idle worker is seen every few seconds
 
 
 def crew(database: Database) -> list[WorkerView]:
@@ -43,7 +39,7 @@ def lack_of_workers(tx: Transaction, wanted: str) -> tuple[str, ...]:
     """
     if wanted == "auto":
         return ()
-    seen = workers.list_workers(tx, now(tx) - ALIVE)
+    seen = workers.list_workers(tx, now(tx) - workers.ALIVE_FOR)
     if any(worker.device.partition(":")[0] == wanted for worker in seen):
         return ()
     return (f"execution.device: no {wanted} worker is alive; trials wait until one comes",)

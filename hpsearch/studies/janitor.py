@@ -94,7 +94,7 @@ class Janitor:
             ahead_s = now(tx).timestamp() - time.monotonic()
         before, self._clock_ahead_s = self._clock_ahead_s, ahead_s
         step_s = 0.0 if before is None else ahead_s - before
-        if abs(step_s) > max(0.1, self._lease_s / 3):  # leases are renewed as often
+        if abs(step_s) > max(0.1, self._lease_s / 3):  # leases are renewed at least as often
             log.warning(
                 "clock_was_set", by_s=round(step_s, 1), no_lease_expires_for_s=self._lease_s
             )
@@ -131,15 +131,14 @@ class Janitor:
 
     def _lift(self) -> None:
         with self._database.read() as tx:
-            since = now(tx) - timedelta(seconds=self._lease_s)
-            kinds = {worker.device.partition(":")[0] for worker in workers.list_workers(tx, since)}
+            living = workers.list_workers(tx, now(tx) - workers.ALIVE_FOR)
+            kinds = {worker.device.partition(":")[0] for worker in living}
         lift_unserved(self._database, kinds)
 
     def _ring(self) -> int:
         with self._database.read() as tx:
             owed = [(study, room.total) for study, room in open_studies(tx) if room.total > 0]
-            since = now(tx) - timedelta(seconds=self._lease_s)
-            n_idle = workers.n_idle(tx, since, but="")
+            n_idle = workers.n_idle(tx, now(tx) - workers.ALIVE_FOR, but="")
             first = most_owed(tx, [study for study, _ in owed])
         if first is None or n_idle == 0:
             return 0

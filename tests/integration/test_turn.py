@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from safetensors.numpy import load_file
 from hpsearch.errors import ServiceDown
 from hpsearch.processes import Backoff
 from hpsearch.spec.states import AttemptState, StudyState, TrialState
-from hpsearch.storage import attempts
+from hpsearch.storage import attempts, workers
 from hpsearch.storage.database import Database
 from hpsearch.studies.control import pause, resume
 from hpsearch.studies.read import get_study, get_trial, list_trials, study_epochs
@@ -107,6 +108,24 @@ def test_a_turn_trains_a_study_to_its_end(
     assert study.usage.device_seconds == pytest.approx(study.usage.completed)
     (model,) = tmp_path.glob(f"artifacts/*/{best.number}/model.safetensors")
     assert sum(weight.size for weight in load_file(model).values()) == best.n_parameters
+
+
+def test_a_training_worker_is_heard_of_however_long_its_leases(
+    database: Database, make_runner: Callable[..., TurnRunner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "HEARTBEAT_S", 0.05)
+    stored(database, **SMALL | {"training": {"epochs": 10_000}})
+    seen: set[datetime] = set()
+    deadline = time.monotonic() + 10.0
+
+    def heard_twice() -> bool:
+        with database.read() as tx:
+            seen.update(worker.last_seen_at for worker in workers.list_workers(tx))
+        return len(seen) > 1 or time.monotonic() > deadline
+
+    make_runner(lease_s=3600.0).run(None, heard_twice)
+
+    assert len(seen) > 1
 
 
 def test_one_lane_and_eight_lanes_give_the_same_results(
