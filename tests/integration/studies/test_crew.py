@@ -35,9 +35,7 @@ def test_a_study_that_no_living_worker_may_take_says_so_until_one_comes(
 
 
 @pytest.mark.parametrize("missing_s", [-10, 10])
-def test_a_worker_is_alive_for_everybody_or_for_nobody(
-    database: Database, missing_s: int
-) -> None:
+def test_a_worker_is_alive_for_everybody_or_for_nobody(database: Database, missing_s: int) -> None:
     stored(database, execution={"device": "cuda"})
     rung: list[int] = []
     see(database, "cuda:0", ago=workers.ALIVE_FOR + timedelta(seconds=missing_s))
