@@ -41,7 +41,7 @@ log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Capacity:
     """What was found out about one kind of pack.
 
     Attributes:
@@ -54,30 +54,30 @@ class Plan:
 
 
 class Planner:
-    """Remembers plans, in this process and in a folder.
+    """Remembers capacities, in this process and in a folder.
 
     Args:
-        folder: Where plans outlive the process; None: nowhere.
+        folder: Where capacities outlive the process; None: nowhere.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._plans: dict[str, Plan | None] = {}
-        self._work_s: dict[str, float] = {}  # done without a plan
+        self._capacities: dict[str, Capacity | None] = {}
+        self._work_s: dict[str, float] = {}  # done without a capacity
         self._step_s: dict[str, float] = {}  # of one lane, about
 
     def known(self, key: str) -> int | None:
         """Return how many lanes pay, if that has been measured."""
-        if key not in self._plans:
-            self._plans[key] = self._read(key)
-        plan = self._plans[key]
-        return None if plan is None else plan.lanes
+        if key not in self._capacities:
+            self._capacities[key] = self._read(key)
+        capacity = self._capacities[key]
+        return None if capacity is None else capacity.lanes
 
     def is_due(self, key: str, pack: Pack, epoch_s: float) -> bool:
         """Return whether there is enough work to measure for: done so far, and certain to come.
 
         Args:
-            key: What the plan will be known by.
+            key: What the capacity will be known by.
             pack: A pack at the end of an epoch.
             epoch_s: What that epoch took.
         """
@@ -90,7 +90,7 @@ class Planner:
         """Try out packs like this one and return how many lanes pay.
 
         Args:
-            key: What the plan will be known by.
+            key: What the capacity will be known by.
             pack: A pack with work to do, for which :meth:`is_due`; it is not touched.
             poll: Called between two tries; may raise to leave.
         """
@@ -100,14 +100,14 @@ class Planner:
         work_s = n_left * step_s * pack.n_steps * len(pack.lanes)
         budget_s = self._budget_s(key, work_s)
         if pack.is_recorded:
-            plan = _climbed(pack, budget_s, poll)
+            capacity = _climbed(pack, budget_s, poll)
         else:
-            plan = _measured(pack, step_s, budget_s, poll)
+            capacity = _measured(pack, step_s, budget_s, poll)
         seconds = round(time.monotonic() - started, 3)
-        log.info("capacity_measured", lanes=plan.lanes, rates=plan.rates, seconds=seconds)
-        self._plans[key] = plan
-        self._write(key, plan)
-        return plan.lanes
+        log.info("capacity_measured", lanes=capacity.lanes, rates=capacity.rates, seconds=seconds)
+        self._capacities[key] = capacity
+        self._write(key, capacity)
+        return capacity.lanes
 
     def _budget_s(self, key: str, coming_s: float) -> float:
         return min(MOST_S, MOST_SHARE * (self._work_s[key] + coming_s))
@@ -116,7 +116,7 @@ class Planner:
         name = hashlib.sha256(key.encode()).hexdigest()[:24]
         return None if self._folder is None else self._folder / f"{name}.json"
 
-    def _read(self, key: str) -> Plan | None:
+    def _read(self, key: str) -> Capacity | None:
         path = self._path(key)
         if path is None:
             return None
@@ -125,22 +125,22 @@ class Planner:
             if saved["key"] != key:
                 return None
             rates = {int(lanes): float(rate) for lanes, rate in saved["rates"].items()}
-            return Plan(int(saved["lanes"]), rates)
+            return Capacity(int(saved["lanes"]), rates)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("capacity_unreadable", path=str(path), reason=str(error)[:200])
             return None
 
-    def _write(self, key: str, plan: Plan) -> None:
-        """Keep a plan; where that fails it is measured again some day."""
+    def _write(self, key: str, capacity: Capacity) -> None:
+        """Keep a capacity; where that fails it is measured again some day."""
         path = self._path(key)
         if path is None:
             return
-        text = json.dumps({"key": key, "lanes": plan.lanes, "rates": plan.rates})
+        text = json.dumps({"key": key, "lanes": capacity.lanes, "rates": capacity.rates})
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".plan")
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".capacity")
             with os.fdopen(handle, "w") as file:
                 file.write(text)
             Path(temporary).replace(path)
@@ -148,7 +148,7 @@ class Planner:
             log.warning("capacity_not_saved", path=str(path), reason=str(error)[:200])
 
 
-def plan_key(signature: object, lane: Lane, *, device: torch.device, is_exact: bool) -> str:
+def capacity_key(signature: object, lane: Lane, *, device: torch.device, is_exact: bool) -> str:
     """Return what packs have in common that are equally fast: device, program, size.
 
     Widths count to the nearest half power of two: packs that close behave alike.
@@ -181,7 +181,7 @@ def lane_bytes(lane: Lane, itemsize: int) -> int:
     return itemsize * n_values * (4 + 2 * n_buffers)
 
 
-def _measured(pack: Pack, step_s: float, budget_s: float, poll: Callable[[], None]) -> Plan:
+def _measured(pack: Pack, step_s: float, budget_s: float, poll: Callable[[], None]) -> Capacity:
     deadline = time.monotonic() + budget_s
     first, counts = pack.lanes[0], _counts(pack)
     trial = pack.empty_copy()
@@ -207,10 +207,10 @@ def _measured(pack: Pack, step_s: float, budget_s: float, poll: Callable[[], Non
             poll()
             fastest[n] = min(fastest[n], trial.try_out(n, n_steps) / n_steps)
     rates = {n: round(n / seconds, 1) for n, seconds in fastest.items()}
-    return Plan(best_of(rates), rates)
+    return Capacity(best_of(rates), rates)
 
 
-def _climbed(pack: Pack, budget_s: float, poll: Callable[[], None]) -> Plan:
+def _climbed(pack: Pack, budget_s: float, poll: Callable[[], None]) -> Capacity:
     """Try out more and more lanes, recorded, as long as that pays.
 
     A GPU that is not busy takes as long for one lane as for many: what a number of lanes costs
@@ -235,7 +235,7 @@ def _climbed(pack: Pack, budget_s: float, poll: Callable[[], None]) -> Plan:
         if not is_out_of_memory(error) or not rates:
             raise
     trial.release()
-    return Plan(best_of(rates), rates)
+    return Capacity(best_of(rates), rates)
 
 
 def _counts(pack: Pack) -> list[int]:

@@ -39,7 +39,7 @@ from hpsearch.training.lanes import (
 from hpsearch.training.losses import Loss
 from hpsearch.training.pack import Pack
 from hpsearch.training.packing import is_room, model_of, signature, work
-from hpsearch.training.planner import MEMORY_SHARE, Planner, lane_bytes, plan_key
+from hpsearch.training.planner import MEMORY_SHARE, Planner, capacity_key, lane_bytes
 from hpsearch.training.resident import Resident
 from hpsearch.training.tracker import Tracker
 from hpsearch.training.update import epoch_rate
@@ -433,7 +433,7 @@ class Run:
     def _key(self, lane: Lane) -> str:
         setup = self._setup
         kind = signature(lane.spec.config, len(setup.resident.train))
-        return plan_key(kind, lane, device=setup.device, is_exact=setup.is_exact)
+        return capacity_key(kind, lane, device=setup.device, is_exact=setup.is_exact)
 
     def _plan(self, pack: Pack, epoch_s: float) -> None:
         """Find out how many lanes such a pack should hold; those that do not pay move on."""

@@ -199,6 +199,6 @@ def test_the_planner_measures_here() -> None:
     config = trial(model=Mlp(hidden_units=(64,)), epochs=400, batch_size=10)
     caller = play(engine(lanes="auto", planner=planner, dtype=torch.float32), [config] * 8)
     assert len(caller.ends) == 8
-    (plan,) = [plan for plan in planner._plans.values() if plan is not None]
-    assert plan.lanes in plan.rates
-    assert len(plan.rates) > 1
+    (found,) = [one for one in planner._capacities.values() if one is not None]
+    assert found.lanes in found.rates
+    assert len(found.rates) > 1

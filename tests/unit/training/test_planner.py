@@ -11,7 +11,7 @@ from hpsearch.models.mlp import Mlp
 from hpsearch.training import planner as planner_module
 from hpsearch.training.engine import Engine
 from hpsearch.training.pack import Pack
-from hpsearch.training.planner import Plan, Planner, best_of
+from hpsearch.training.planner import Capacity, Planner, best_of
 from tests.lanes import LOWEST_LOSS, class_splits, play, trial
 
 CLASSES = class_splits()
@@ -107,7 +107,7 @@ def test_a_number_of_lanes_is_not_second_guessed(
     assert seen == []
 
 
-def test_plans_outlive_the_process_and_damage(
+def test_capacities_outlive_the_process_and_damage(
     tried: Callable[[dict[int, float]], list[int]], tmp_path: Path
 ) -> None:
     seen = tried(FUSION_PAYS)
@@ -122,7 +122,7 @@ def test_plans_outlive_the_process_and_damage(
     assert len(seen) == 2 * n_tries
 
 
-def test_other_sizes_and_programs_are_other_plans(
+def test_other_sizes_and_programs_have_other_capacities(
     tried: Callable[[dict[int, float]], list[int]], tmp_path: Path
 ) -> None:
     tried(FUSION_PAYS)
@@ -157,8 +157,8 @@ def test_running_out_of_memory_while_trying_out_costs_nobody_anything(
     planner = Planner()
     caller = play(engine(planner), [trial(epochs=3) for _ in range(4)])
     assert all(end.failure is None for end in caller.ends.values())
-    (plan,) = [plan for plan in planner._plans.values() if plan is not None]
-    assert set(plan.rates) == {1, 2}
+    (found,) = [one for one in planner._capacities.values() if one is not None]
+    assert set(found.rates) == {1, 2}
 
 
 def test_trying_out_real_packs_keeps_to_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +166,6 @@ def test_trying_out_real_packs_keeps_to_its_budget(monkeypatch: pytest.MonkeyPat
     planner = Planner()
     caller = play(engine(planner), [trial(epochs=30) for _ in range(8)])
     assert len(caller.ends) == 8
-    (plan,) = [plan for plan in planner._plans.values() if plan is not None]
-    assert isinstance(plan, Plan)
-    assert plan.lanes in plan.rates
+    (found,) = [one for one in planner._capacities.values() if one is not None]
+    assert isinstance(found, Capacity)
+    assert found.lanes in found.rates

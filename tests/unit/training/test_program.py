@@ -472,9 +472,9 @@ def test_recorded_packs_are_measured_as_long_as_more_lanes_pay(
     engine = Engine(CLASSES, LOWEST_LOSS, 3, planner=planner)
     caller = play(engine, [trial(epochs=3) for _ in range(12)])
     assert len(caller.ends) == 12
-    (plan,) = [plan for plan in planner._plans.values() if plan is not None]
-    assert plan.lanes == 4
-    assert set(plan.rates) == {1, 2, 4, 8}
+    (found,) = [one for one in planner._capacities.values() if one is not None]
+    assert found.lanes == 4
+    assert set(found.rates) == {1, 2, 4, 8}
     assert all(n_lanes == n_rows for n_lanes, n_rows in asked)
     assert max(one.n_live + one.n_free for one in caller.boundaries) == 4
 
