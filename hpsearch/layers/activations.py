@@ -19,6 +19,7 @@ class Activation(ABC):
     mask on their output. ``flat_ends`` are the values it flattens towards, if it has two.
     """
 
+    name: ClassVar[str]
     keeps_zero: ClassVar[bool] = True
     flat_ends: ClassVar[tuple[float, float] | None] = None
 
@@ -38,6 +39,8 @@ class Activation(ABC):
 class Relu(Activation):
     """max(z, 0)."""
 
+    name = "relu"
+
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return the output twice: it tells where the gradient passes."""
         h = z.relu_()
@@ -54,6 +57,8 @@ class Relu(Activation):
 
 class LeakyRelu(Activation):
     """z, or 0.01 z where it is negative."""
+
+    name = "leaky_relu"
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return the output twice: it has the sign of the input."""
@@ -72,6 +77,7 @@ class LeakyRelu(Activation):
 class Tanh(Activation):
     """The hyperbolic tangent."""
 
+    name = "tanh"
     flat_ends = (-1.0, 1.0)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,6 +97,7 @@ class Tanh(Activation):
 class Sigmoid(Activation):
     """1 / (1 + exp(-z)), a half at zero: padding needs a mask."""
 
+    name = "sigmoid"
     keeps_zero = False
     flat_ends = (0.0, 1.0)
 
@@ -110,6 +117,8 @@ class Sigmoid(Activation):
 
 class Gelu(Activation):
     """z Φ(z), exact, not by tanh."""
+
+    name = "gelu"
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return the output, and the input kept for the derivative."""
@@ -146,11 +155,7 @@ def sigmoid_(z: Tensor) -> Tensor:
 
 
 _ACTIVATIONS: dict[str, type[Activation]] = {
-    "relu": Relu,
-    "leaky_relu": LeakyRelu,
-    "tanh": Tanh,
-    "sigmoid": Sigmoid,
-    "gelu": Gelu,
+    one.name: one for one in (Relu, LeakyRelu, Tanh, Sigmoid, Gelu)
 }
 
 

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 
 from hpsearch.layers.activations import Activation
+from hpsearch.layers.affine import Affine, RuleStep
 from hpsearch.layers.dropout import Dropout
-from hpsearch.layers.linear import linear, linear_backward
 from hpsearch.layers.network import Network
 from hpsearch.layers.norm import BatchNorm
-from hpsearch.layers.products import Products
 from hpsearch.layers.stack import Shapes
 
 _RUNNING = 3  # mean, variance, count of each batch norm
@@ -23,7 +22,7 @@ class Feedforward(Network):
         shapes: Parameters of every layer in order (weight, bias; then weight and bias of the
             batch norm, if there is one), then the running statistics; of the widest lane.
         activation: Of all hidden layers.
-        products: How matrices are multiplied.
+        affine: How the linear layers are worked out.
         has_norm: Whether a batch norm stands behind every linear layer but the last.
         n_rows: Lanes there is room for.
         device: Of the masks.
@@ -33,7 +32,7 @@ class Feedforward(Network):
         self,
         shapes: Shapes,
         activation: Activation,
-        products: Products,
+        affine: Affine,
         *,
         has_norm: bool = False,
         n_rows: int,
@@ -48,7 +47,8 @@ class Feedforward(Network):
         self.n_draws = n_layers
         self.flat_ends = activation.flat_ends
         self._activation = activation
-        self._products = products
+        self._affine = affine
+        self.takes_steps = affine.takes_steps
         self._device = device
         self._norms = [BatchNorm() for _ in self._hidden] if has_norm else []
         self._dropouts = [Dropout(n_rows, width, device) for width in self._hidden]
@@ -67,7 +67,7 @@ class Feedforward(Network):
         n_trained = len(self.is_weight)
         for layer in range(len(self._hidden)):
             at = self._stride * layer
-            z = linear(self._inputs[layer], parameters[at], parameters[at + 1], self._products)
+            z = self._affine.forward(self._inputs[layer], parameters[at], parameters[at + 1])
             if self._norms:
                 z = self._normalise(layer, parameters, z, is_training=keys is not None)
             h, saved = self._activation.forward(z)
@@ -78,28 +78,52 @@ class Feedforward(Network):
             self._factors.append(factors)
             # out of place: the activation's derivative needs what it returned
             self._inputs.append(h if factors is None else h * factors)
-        return linear(
-            self._inputs[-1], parameters[n_trained - 2], parameters[n_trained - 1], self._products
+        return self._affine.forward(
+            self._inputs[-1], parameters[n_trained - 2], parameters[n_trained - 1]
         )
 
     def backward(
         self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], d: Tensor
     ) -> list[Tensor]:
         """Return the gradients, given the gradient ``d`` of the last outputs."""
-        found = list(gradients)
+        found = self._backward(parameters, gradients, d, None)
+        return [gradient for gradient in found if gradient is not None]
+
+    def descend(
+        self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], d: Tensor, step: RuleStep
+    ) -> list[Tensor | None]:
+        """Change the linear layers; return the gradients of batch norms."""
+        return self._backward(parameters, gradients, d, step)
+
+    def _backward(
+        self,
+        parameters: Sequence[Tensor],
+        gradients: Sequence[Tensor],
+        d: Tensor,
+        step: RuleStep | None,
+    ) -> list[Tensor | None]:
+        found: list[Tensor | None] = list(gradients)
         for layer in reversed(range(len(self._inputs))):
-            at = self._stride * layer
+            at, x = self._stride * layer, self._inputs[layer]
+            weight, bias = parameters[at : at + 2]
             if self._norms and layer < len(self._hidden):
                 d = self._norms[layer].backward(d, gradients[at + 2], gradients[at + 3])
-            found[at] = linear_backward(
-                d, self._inputs[layer], gradients[at], gradients[at + 1], self._products
-            )
-            if layer:
-                d = self._products.input_gradient(parameters[at], d, like=self._inputs[layer])
-                factors = self._factors[layer - 1]
-                if factors is not None:
-                    d.mul_(factors)
-                d = self._activation.backward(d, self._saved[layer - 1])
+            below = d
+            if layer:  # before the weights are changed
+                below = self._affine.input_gradient(
+                    d,
+                    weight,
+                    x,
+                    self._activation,
+                    self._saved[layer - 1],
+                    self._factors[layer - 1],
+                )
+            if step is None:
+                found[at] = self._affine.gradients(d, x, gradients[at], gradients[at + 1])
+            else:
+                self._affine.step(d, x, weight, bias, step, at)
+                found[at : at + 2] = None, None
+            d = below
         return found
 
     def hidden(self) -> Sequence[Tensor]:

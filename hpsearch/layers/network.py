@@ -5,6 +5,7 @@ from collections.abc import Hashable, Sequence
 
 from torch import Tensor
 
+from hpsearch.layers.affine import RuleStep
 from hpsearch.layers.stack import Shapes
 
 
@@ -18,12 +19,14 @@ class Network(ABC):
         n_draws: Layers that draw random numbers in training; each gets a key of its own.
         flat_ends: The values between which hidden units put out theirs, if they flatten towards
             both: -1 and 1 of tanh. None: they do not.
+        takes_steps: Whether there is :meth:`descend`.
     """
 
     shapes: Shapes
     is_weight: tuple[bool, ...]
     n_draws: int = 0
     flat_ends: tuple[float, float] | None = None
+    takes_steps: bool = False
 
     @abstractmethod
     def forward(
@@ -47,6 +50,19 @@ class Network(ABC):
 
         They stand in ``gradients``, which is overwritten, or in memory of their own.
         """
+
+    def descend(
+        self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], d: Tensor, step: RuleStep
+    ) -> list[Tensor | None]:
+        """Change parameters as soon as their gradients are known; return the gradients of others.
+
+        Args:
+            parameters: As in :meth:`forward`; those that are changed have None for a gradient.
+            gradients: Room for one gradient each.
+            d: Gradient of the last outputs.
+            step: How they change.
+        """
+        raise NotImplementedError
 
     def hidden(self) -> Sequence[Tensor]:
         """Return what the hidden units put out in the last forward pass, an evaluation.

@@ -139,6 +139,11 @@ def _is_better_rounded(left: Tensor, right: Tensor) -> bool:
     return _may_round.get() and _is_worth_wide(left, right) and _has_bfloat16()
 
 
+def may_round() -> bool:
+    """Return whether products that need not be exact may be worked out in bfloat16 just now."""
+    return _may_round.get()
+
+
 @contextmanager
 def rounded_products() -> Iterator[None]:
     """Let products that need not be exact be worked out in bfloat16 where a CPU is fast at it.

@@ -165,13 +165,13 @@ class Mlp(Model):
     ) -> "Network":
         """Return the batched perceptron."""
         from hpsearch.layers.activations import activation
+        from hpsearch.layers.affine import affine_of
         from hpsearch.layers.feedforward import Feedforward
-        from hpsearch.layers.products import Products
 
         return Feedforward(
             shapes,
             activation(self.activation),
-            Products(is_exact=is_exact, is_layout_free=True),
+            affine_of(is_exact=is_exact, device=device),
             has_norm=self.batch_norm,
             n_rows=n_rows,
             device=device,

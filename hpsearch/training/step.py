@@ -39,6 +39,11 @@ class Kind:
     is_sampled: bool
     is_compared: bool
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing but training is done."""
+        return not (self.is_sampled or self.is_compared)
+
 
 class Step:
     """The step of a pack during one epoch, and what it adds up on the device.
@@ -94,6 +99,9 @@ class Step:
         self._l2_sampled = self._column(l2)
         self._l2 = self._column([x - left for x, left in zip(l2, self._left, strict=True)])
         self._nothing_left = [0.0] * n_lanes
+        # whether nobody needs to see gradients before the weights are changed by them
+        is_free = self._l1 is None and self._l2 is None and self._clip is None
+        self._descends = is_free and network.takes_steps
         self._smoothing = self._column(
             [lane.spec.config.training.label_smoothing for lane in lanes]
         )
@@ -180,6 +188,11 @@ class Step:
 
     def _change(self, d: Tensor, offset: int, kind: Kind) -> None:
         """Change the weights, given the gradient of the outputs."""
+        step = self._update.rule_step(offset) if self._descends and kind.is_plain else None
+        if step is not None:
+            others = self._network.descend(self._weights, self._gradients, d, step)
+            self._update.take_rest(offset, others)
+            return
         gradients = self._network.backward(self._weights, self._gradients, d)
         self._penalise(gradients, self._l2_sampled if kind.is_sampled else self._l2)
         if kind.is_sampled or self._clip is not None:

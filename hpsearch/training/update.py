@@ -9,7 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hpsearch.optimizers.base import Optimizer
+from hpsearch.layers.affine import RuleStep
+from hpsearch.native.library import Kernel, kernel
+from hpsearch.native.processor import processor
+from hpsearch.native.rules import RULES
+from hpsearch.optimizers.base import REGISTRY, Optimizer
 from hpsearch.training.lane import Lane
 from hpsearch.training.packing import optimizer_of
 from hpsearch.training.resident import Resident
@@ -63,6 +67,23 @@ class Update(ABC):
             gradients: Of the trained parameters; may be overwritten.
             l2: What is left to add to the gradients, per lane; only if ``takes_l2``.
         """
+
+    def rule_step(self, offset: int) -> RuleStep | None:  # noqa: ARG002 - for updates that can
+        """Return the step as a network can take it by itself, l2 terms included; None: it cannot.
+
+        Args:
+            offset: Of the step among those prepared.
+        """
+        return None
+
+    def take_rest(self, offset: int, gradients: Sequence[Tensor | None]) -> None:
+        """Take the step for the parameters that the network left to others.
+
+        Args:
+            offset: Of the step among those prepared.
+            gradients: Of the trained parameters; None for those that are changed already.
+        """
+        raise NotImplementedError
 
 
 class Together(Update):
@@ -168,6 +189,73 @@ class LaneByLane(Update):
                 )
 
 
+class Native(Update):
+    """One pass over the memory of all lanes, by the kernel made for this processor.
+
+    A network that can takes the same step where it works the gradients out.
+    """
+
+    takes_l2 = True
+
+    def __init__(
+        self, lanes: Sequence[Lane], n_steps: int, resident: Resident, trained: Trained
+    ) -> None:
+        super().__init__(lanes, n_steps, resident)
+        rule = native_rule(type(optimizer_of(lanes[0].spec.config)))
+        found = processor()
+        assert rule is not None and found is not None  # noqa: S101, PT018 - what update_of asked
+        self._rule, self._trained = rule, trained
+        self._names = RULES[rule].coefficients
+        self._l2 = [later_l2(optimizer_of(lane.spec.config)) for lane in lanes]
+        self._table = torch.empty(0)
+        dtype = str(resident.dtype).removeprefix("torch.")
+        self._kernel: Kernel = kernel(found, "update", dtype, is_paired=False, variant=rule)
+
+    def prepare(self, steps: range) -> None:
+        """Make the table of coefficients: in float64, cast last, each lane's own steps."""
+        table = coefficients(self._lanes, steps, self._n_steps)
+        values = np.stack(
+            [*(table[name] for name in self._names), np.tile(self._l2, (len(steps), 1))], 2
+        )
+        self._table = torch.from_numpy(values).to(self._resident.dtype)  # [steps, lanes, names]
+
+    def __call__(self, offset: int, gradients: Rows, l2: Sequence[float]) -> None:
+        """Call the kernel for each parameter."""
+        self._take(offset, gradients, adds_l2=any(l2))
+
+    def rule_step(self, offset: int) -> RuleStep:
+        """Return rule, coefficients and running values."""
+        return RuleStep(self._rule, self._table[offset], self._trained.buffers)
+
+    def take_rest(self, offset: int, gradients: Sequence[Tensor | None]) -> None:
+        """Call the kernel for each parameter that has a gradient."""
+        self._take(offset, gradients, adds_l2=True)
+
+    def _take(self, offset: int, gradients: Sequence[Tensor | None], *, adds_l2: bool) -> None:
+        n_lanes, table = len(self._lanes), self._table[offset].data_ptr()
+        for i, gradient in enumerate(gradients):
+            if gradient is None:
+                continue
+            weight, dense = self._trained.weights[i], gradient.contiguous()
+            first, second = (*(buffer[i].data_ptr() for buffer in self._trained.buffers), 0, 0)[:2]
+            self._kernel(
+                n_lanes,
+                weight.numel() // n_lanes,
+                weight.data_ptr(),
+                dense.data_ptr(),
+                table,
+                adds_l2 and self._trained.is_weight[i],
+                first,
+                second,
+            )
+
+
+def native_rule(rule: type[Optimizer]) -> str | None:
+    """Return the name of our own kernel of a rule, of exactly this class; None: there is none."""
+    name = rule.model_fields["name"].default
+    return name if name in RULES and REGISTRY.get(name) is rule else None
+
+
 def coefficients(
     lanes: Sequence[Lane], steps: range, n_steps: int
 ) -> dict[str, NDArray[np.float64]]:
@@ -192,11 +280,14 @@ def later_l2(optimizer: Optimizer) -> float:
 
 
 def update_of(lanes: Sequence[Lane], n_steps: int, resident: Resident, trained: Trained) -> Update:
-    """Return the update for these lanes: lane by lane where torch has the kernel and it pays.
+    """Return the update for these lanes: our own kernel, torch's lane by lane, or the plain rule.
 
-    It follows from a lane's size alone, so that the company changes no bit of its results.
+    Which follows from processor, rule and a lane's size alone, so that the company changes no bit
+    of its results.
     """
     rule = type(optimizer_of(lanes[0].spec.config))
+    if resident.device.type == "cpu" and processor() is not None and native_rule(rule) is not None:
+        return Native(lanes, n_steps, resident, trained)
     n_weights = sum(weight[0].numel() for weight in trained.weights)
     pays = n_weights >= rule.pays_from and resident.device.type == "cpu"
     kind = LaneByLane if pays and has_kernel(rule) else Together

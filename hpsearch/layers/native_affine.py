@@ -1,0 +1,178 @@
+"""Affine maps by kernels made for this processor: a pass over memory for each, all lanes a call."""
+
+import torch
+from torch import Tensor
+
+from hpsearch.errors import ShapeError
+from hpsearch.layers.activations import Activation
+from hpsearch.layers.affine import Affine, RuleStep
+from hpsearch.layers.products import may_round
+from hpsearch.native.kernels import scratch_bytes
+from hpsearch.native.library import Kernel, kernel
+from hpsearch.native.processor import processor
+
+_ALIGNMENT = 64  # bytes
+_LEAST_SIDE = 16  # outputs and inputs of a layer whose products may be rounded: not a few classes
+
+
+class NativeAffine(Affine):
+    """Activations stand in memory example by example, ``[lanes, batch, features]``.
+
+    Args:
+        is_exact: Whether products must not be rounded to bfloat16. A lane's result is the one it
+            has alone either way.
+    """
+
+    takes_steps = True
+
+    def __init__(self, *, is_exact: bool) -> None:
+        found = processor()
+        assert found is not None  # noqa: S101 - what affine_of asked
+        self._processor = found
+        self._is_exact = is_exact
+        self._scratch = torch.empty(0, dtype=torch.uint8)
+        self._address = 0
+        self._kernels: dict[tuple[str, torch.dtype, bool, str], Kernel] = {}
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Add the bias while the sums are at hand."""
+        n_lanes, outputs, inputs = weight.shape
+        if x.shape[1] != inputs or (x.dim() == 3 and x.shape[0] != n_lanes):
+            raise ShapeError(f"input {tuple(x.shape)} does not fit weights {tuple(weight.shape)}")
+        rows = _rows(x)
+        batch, (lane, row) = rows.shape[-2], _strides(rows)
+        z = weight.new_empty(n_lanes, batch, outputs)
+        self._kernel("affine", weight)(
+            n_lanes,
+            batch,
+            outputs,
+            inputs,
+            weight.data_ptr(),
+            bias.data_ptr(),
+            rows.data_ptr(),
+            lane,
+            row,
+            z.data_ptr(),
+            self._room(batch, outputs, inputs),
+        )
+        return z.transpose(1, 2)
+
+    def input_gradient(
+        self,
+        d: Tensor,
+        weight: Tensor,
+        x: Tensor,  # noqa: ARG002 - stands as the result does
+        activation: Activation,
+        saved: Tensor,
+        factors: Tensor | None,
+    ) -> Tensor:
+        """Multiply by the derivative while the sums are at hand, unless dropout comes between."""
+        n_lanes, outputs, inputs = weight.shape
+        rows = _rows(d)
+        batch, (lane, row) = rows.shape[1], _strides(rows)
+        out = weight.new_empty(n_lanes, batch, inputs)
+        h = saved.transpose(1, 2)
+        is_direct = factors is None and activation.name != "gelu" and h.is_contiguous()
+        self._kernel("input_gradient", weight, activation.name if is_direct else "none")(
+            n_lanes,
+            batch,
+            outputs,
+            inputs,
+            weight.data_ptr(),
+            rows.data_ptr(),
+            lane,
+            row,
+            h.data_ptr() if is_direct else 0,
+            out.data_ptr(),
+            self._room(batch, outputs, inputs),
+        )
+        slope = out.transpose(1, 2)
+        if is_direct:
+            return slope
+        if factors is not None:
+            slope.mul_(factors)
+        return activation.backward(slope, saved)
+
+    def gradients(self, d: Tensor, x: Tensor, weight_out: Tensor, bias_out: Tensor) -> Tensor:
+        """Work both out in one call."""
+        n_lanes, outputs, inputs = weight_out.shape
+        rows, inner = _rows(d), _rows(x)
+        batch = rows.shape[1]
+        self._kernel("weight_gradient", weight_out)(
+            n_lanes,
+            batch,
+            outputs,
+            inputs,
+            rows.data_ptr(),
+            *_strides(rows),
+            inner.data_ptr(),
+            *_strides(inner),
+            weight_out.data_ptr(),
+            bias_out.data_ptr(),
+            self._room(batch, outputs, inputs),
+        )
+        return weight_out
+
+    def step(
+        self, d: Tensor, x: Tensor, weight: Tensor, bias: Tensor, rule: RuleStep, at: int
+    ) -> None:
+        """Change each number when its gradient is summed up: it is never written."""
+        n_lanes, outputs, inputs = weight.shape
+        rows, inner = _rows(d), _rows(x)
+        batch = rows.shape[1]
+        running = [(buffer[at].data_ptr(), buffer[at + 1].data_ptr()) for buffer in rule.buffers]
+        (first, second) = (*running, (0, 0), (0, 0))[:2]
+        self._kernel("weight_step", weight, rule.rule)(
+            n_lanes,
+            batch,
+            outputs,
+            inputs,
+            rows.data_ptr(),
+            *_strides(rows),
+            inner.data_ptr(),
+            *_strides(inner),
+            weight.data_ptr(),
+            bias.data_ptr(),
+            rule.coefficients.data_ptr(),
+            self._room(batch, outputs, inputs),
+            *first,
+            *second,
+        )
+
+    def _kernel(self, name: str, weight: Tensor, variant: str = "") -> Kernel:
+        is_paired = (
+            not self._is_exact
+            and may_round()
+            and self._processor.has_pairs
+            and weight.dtype == torch.float32
+            and min(weight.shape[1:]) >= _LEAST_SIDE
+        )
+        key = (name, weight.dtype, is_paired, variant)
+        found = self._kernels.get(key)
+        if found is None:
+            dtype = str(weight.dtype).removeprefix("torch.")
+            found = self._kernels[key] = kernel(
+                self._processor, name, dtype, is_paired=is_paired, variant=variant
+            )
+        return found
+
+    def _room(self, batch: int, outputs: int, inputs: int) -> int:
+        """Return the address of scratch memory for a layer."""
+        wanted = scratch_bytes(batch, outputs, inputs)
+        if len(self._scratch) < wanted:
+            self._scratch = torch.empty(wanted + _ALIGNMENT, dtype=torch.uint8)
+            self._address = -(-self._scratch.data_ptr() // _ALIGNMENT) * _ALIGNMENT
+        return self._address
+
+
+def _rows(x: Tensor) -> Tensor:
+    """Return activations with an example's features side by side in memory."""
+    rows = x if x.dim() == 2 else x.transpose(1, 2)
+    return rows if rows.stride(-1) == 1 else rows.contiguous()
+
+
+def _strides(rows: Tensor) -> tuple[int, int]:
+    """Return the bytes from lane to lane and from row to row; 0 where lanes share their rows."""
+    size = rows.element_size()
+    lane = rows.stride(0) * size if rows.dim() == 3 else 0
+    return lane, rows.stride(-2) * size

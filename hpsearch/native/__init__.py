@@ -1,0 +1,1 @@
+"""Machine code made for the processor at hand: what a step does most often, over lanes."""

@@ -1,0 +1,364 @@
+"""Vectors, whole numbers and loops of a kernel while it is written: a thin coat over LLVM.
+
+A kernel is a function of 64-bit whole numbers: sizes, strides in bytes, addresses. Arithmetic is
+written with the usual signs; every sign becomes an instruction of the kernel. Nothing is
+contracted or reordered by the compiler: what is one rounding is asked for by :meth:`Vector.fma`.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Union
+
+from llvmlite import ir
+
+_INT = ir.IntType(64)
+TYPES = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
+SIZES = {"float32": 4, "float64": 8}
+
+Whole = Union["Int", int]
+
+
+class _BFloat16(ir.Type):
+    """The type llvmlite lacks."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat16)
+
+    def __hash__(self) -> int:
+        return hash("bfloat")
+
+
+BFLOAT16 = _BFloat16()
+
+
+class Emitter:
+    """Writes one kernel.
+
+    Args:
+        module: Where it goes.
+        name: Of the function.
+        n_arguments: Whole numbers it takes.
+    """
+
+    def __init__(self, module: ir.Module, name: str, n_arguments: int) -> None:
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_INT] * n_arguments), name)
+        self.module = module
+        self._entry = ir.IRBuilder(function.append_basic_block("entry"))
+        body = function.append_basic_block("body")
+        self.b = ir.IRBuilder(body)
+        self._body = body
+        self.arguments = [Int(self, argument) for argument in function.args]
+
+    def finish(self) -> None:
+        """End the kernel."""
+        self.b.ret_void()
+        self._entry.branch(self._body)
+
+    # --- whole numbers and loops ---------------------------------------------------------------
+
+    def whole(self, value: Whole) -> "Int":
+        """Return a whole number of the kernel."""
+        return value if isinstance(value, Int) else Int(self, ir.Constant(_INT, value))
+
+    @contextmanager
+    def loop(self, stop: Whole, step: int = 1) -> Iterator["Int"]:
+        """Repeat what is written inside for every number from 0 to before ``stop``."""
+        b, function = self.b, self.b.function
+        head, body, end = (function.append_basic_block(name) for name in ("head", "body", "end"))
+        before = b.block
+        b.branch(head)
+        b.position_at_end(head)
+        number = b.phi(_INT)
+        number.add_incoming(ir.Constant(_INT, 0), before)
+        b.cbranch(b.icmp_signed("<", number, self.whole(stop).value), body, end)
+        b.position_at_end(body)
+        yield Int(self, number)
+        number.add_incoming(b.add(number, ir.Constant(_INT, step)), b.block)
+        b.branch(head)
+        b.position_at_end(end)
+
+    @contextmanager
+    def when(self, condition: Any) -> Iterator[None]:
+        """Do what is written inside if the condition holds."""
+        with self.b.if_then(condition):
+            yield
+
+    @contextmanager
+    def either(self, condition: Any) -> Iterator[tuple[Any, Any]]:
+        """Yield two contexts: what is written in the first is done if the condition holds."""
+        with self.b.if_else(condition) as both:
+            yield both
+
+    # --- memory --------------------------------------------------------------------------------
+
+    def variable(self, start: "Vector") -> "Variable":
+        """Return a variable, which lives in a register where there is one."""
+        place = self._entry.alloca(start.value.type)
+        variable = Variable(self, place)
+        variable.set(start)
+        return variable
+
+    def load(self, address: "Int", kind: Any, align: int | None = None) -> "Vector":
+        """Return what stands at an address."""
+        value = self.b.load(self._pointer(address, kind), align=align or _size(_element(kind)))
+        return Vector(self, value)
+
+    def store(self, vector: "Vector", address: "Int") -> None:
+        """Write to an address."""
+        kind = vector.value.type
+        self.b.store(vector.value, self._pointer(address, kind), align=_size(_element(kind)))
+
+    def load_where(self, mask: Any, address: "Int", kind: ir.VectorType) -> "Vector":
+        """Return what stands at an address; zeros where the mask says no, which are not read."""
+        pointer = self._pointer(address, kind)
+        return Vector(
+            self,
+            self._call(
+                f"llvm.masked.load.{_suffix(kind)}.p0",
+                kind,
+                pointer,
+                self._i32(_size(kind.element)),
+                mask,
+                ir.Constant(kind, [0.0] * kind.count),
+            ),
+        )
+
+    def store_where(self, mask: Any, vector: "Vector", address: "Int") -> None:
+        """Write to an address where the mask says so."""
+        kind = vector.value.type
+        self._call(
+            f"llvm.masked.store.{_suffix(kind)}.p0",
+            ir.VoidType(),
+            vector.value,
+            self._pointer(address, kind),
+            self._i32(_size(kind.element)),
+            mask,
+        )
+
+    def prefetch(self, address: "Int") -> None:
+        """Ask for the line at an address, which is about to be written."""
+        pointer = self._pointer(address, ir.IntType(8))
+        self._call(
+            "llvm.prefetch.p0",
+            ir.VoidType(),
+            pointer,
+            self._i32(1),
+            self._i32(3),
+            self._i32(1),
+        )
+
+    def first(self, n: Whole, kind: ir.VectorType) -> Any:
+        """Return a mask: whether a place of a vector is among the first ``n``."""
+        n32 = self.b.trunc(self.whole(n).value, ir.IntType(32))
+        count = kind.count
+        places = ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(count)))
+        return self.b.icmp_signed("<", places, self._splat(n32, count))
+
+    def _pointer(self, address: "Int", kind: Any) -> Any:
+        return self.b.inttoptr(address.value, kind.as_pointer())
+
+    def _i32(self, value: int) -> Any:
+        return ir.Constant(ir.IntType(32), value)
+
+    # --- vectors -------------------------------------------------------------------------------
+
+    def constant(self, value: float, kind: Any) -> "Vector":
+        """Return a vector of one number, or the number itself."""
+        if isinstance(kind, ir.VectorType):
+            return Vector(self, ir.Constant(kind, [value] * kind.count))
+        return Vector(self, ir.Constant(kind, value))
+
+    def broadcast(self, scalar: "Vector", kind: ir.VectorType) -> "Vector":
+        """Return a vector of one number, known when the kernel runs."""
+        return Vector(self, self._splat(scalar.value, kind.count))
+
+    def _splat(self, value: Any, count: int) -> Any:
+        kind = ir.VectorType(value.type, count)
+        one = self.b.insert_element(ir.Constant(kind, ir.Undefined), value, self._i32(0))
+        places = ir.Constant(ir.VectorType(ir.IntType(32), count), [0] * count)
+        return self.b.shuffle_vector(one, ir.Constant(kind, ir.Undefined), places)
+
+    def shuffle(self, a: "Vector", b: "Vector", places: Sequence[int]) -> "Vector":
+        """Return the numbers at these places of both vectors, one behind the other."""
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places))
+        return Vector(self, self.b.shuffle_vector(a.value, b.value, mask))
+
+    def call(self, name: str, *vectors: "Vector") -> "Vector":
+        """Return what an operation of LLVM makes of vectors of one type."""
+        kind = vectors[0].value.type
+        return Vector(
+            self, self._call(f"{name}.{_suffix(kind)}", kind, *(v.value for v in vectors))
+        )
+
+    def pairs_dot(self, total: "Vector", a: "Vector", b: "Vector") -> "Vector":
+        """Return a sum with the products of two pairs of bfloat16 numbers added at each place."""
+        count = total.value.type.count
+        halves = ir.VectorType(BFLOAT16, 2 * count)
+        return Vector(
+            self,
+            self._call(
+                f"llvm.x86.avx512bf16.dpbf16ps.{32 * count}",
+                total.value.type,
+                total.value,
+                self.b.bitcast(a.value, halves),
+                self.b.bitcast(b.value, halves),
+            ),
+        )
+
+    def pairs(self, a: "Vector", b: "Vector") -> "Vector":
+        """Return both vectors rounded to bfloat16, their numbers side by side, as 32-bit units."""
+        wide = ir.VectorType(ir.IntType(32), a.value.type.count)
+        low, high = (self.b.zext(self._rounded(v), wide) for v in (a, b))
+        shift = ir.Constant(wide, [16] * wide.count)
+        return Vector(self, self.b.or_(low, self.b.shl(high, shift)))
+
+    def rounded(self, a: "Vector") -> "Vector":
+        """Return a vector rounded to bfloat16, as 16-bit units."""
+        return Vector(self, self._rounded(a))
+
+    def _rounded(self, a: "Vector") -> Any:
+        count = a.value.type.count
+        half = self.b.fptrunc(a.value, ir.VectorType(BFLOAT16, count))
+        return self.b.bitcast(half, ir.VectorType(ir.IntType(16), count))
+
+    def _call(self, name: str, result: Any, *values: Any) -> Any:
+        kind = ir.FunctionType(result, [value.type for value in values])
+        function = self.module.globals.get(name)
+        if function is None:
+            function = ir.Function(self.module, kind, name)
+        return self.b.call(function, values)
+
+
+class Int:
+    """A whole number of a kernel; addresses are such numbers, too."""
+
+    __slots__ = ("_e", "value")
+
+    def __init__(self, emitter: Emitter, value: Any) -> None:
+        self._e, self.value = emitter, value
+
+    def __add__(self, other: Whole) -> "Int":
+        return Int(self._e, self._e.b.add(self.value, self._e.whole(other).value))
+
+    def __radd__(self, other: Whole) -> "Int":
+        return self + other
+
+    def __sub__(self, other: Whole) -> "Int":
+        return Int(self._e, self._e.b.sub(self.value, self._e.whole(other).value))
+
+    def __mul__(self, other: Whole) -> "Int":
+        return Int(self._e, self._e.b.mul(self.value, self._e.whole(other).value))
+
+    def __rmul__(self, other: Whole) -> "Int":
+        return self * other
+
+    def __floordiv__(self, other: int) -> "Int":
+        return Int(self._e, self._e.b.sdiv(self.value, self._e.whole(other).value))
+
+    def __lt__(self, other: Whole) -> Any:
+        return self._e.b.icmp_signed("<", self.value, self._e.whole(other).value)
+
+    def __ge__(self, other: Whole) -> Any:
+        return self._e.b.icmp_signed(">=", self.value, self._e.whole(other).value)
+
+    def is_(self, other: Whole) -> Any:
+        """Return whether it equals another."""
+        return self._e.b.icmp_signed("==", self.value, self._e.whole(other).value)
+
+    def min(self, other: Whole) -> "Int":
+        """Return the smaller one."""
+        return Int(self._e, self._e.b.select(self < other, self.value, self._e.whole(other).value))
+
+    def ceil(self, unit: int) -> "Int":
+        """Return how many units it takes to hold so many."""
+        return (self + (unit - 1)) // unit
+
+
+class Vector:
+    """Real numbers of a kernel, several at once, or one; or bits that stand for some."""
+
+    __slots__ = ("_e", "value")
+
+    def __init__(self, emitter: Emitter, value: Any) -> None:
+        self._e, self.value = emitter, value
+
+    def _other(self, other: "Vector | float") -> Any:
+        if isinstance(other, Vector):
+            return other.value
+        return self._e.constant(other, self.value.type).value
+
+    def __add__(self, other: "Vector | float") -> "Vector":
+        return Vector(self._e, self._e.b.fadd(self.value, self._other(other)))
+
+    def __sub__(self, other: "Vector | float") -> "Vector":
+        return Vector(self._e, self._e.b.fsub(self.value, self._other(other)))
+
+    def __rsub__(self, other: float) -> "Vector":
+        return Vector(self._e, self._e.b.fsub(self._other(other), self.value))
+
+    def __mul__(self, other: "Vector | float") -> "Vector":
+        return Vector(self._e, self._e.b.fmul(self.value, self._other(other)))
+
+    def __truediv__(self, other: "Vector | float") -> "Vector":
+        return Vector(self._e, self._e.b.fdiv(self.value, self._other(other)))
+
+    def fma(self, factor: "Vector", more: "Vector") -> "Vector":
+        """Return the product with a factor, plus more, rounded once."""
+        return self._e.call("llvm.fma", self, factor, more)
+
+    def sqrt(self) -> "Vector":
+        """Return the square root."""
+        return self._e.call("llvm.sqrt", self)
+
+    def abs(self) -> "Vector":
+        """Return the absolute value."""
+        return self._e.call("llvm.fabs", self)
+
+    def maximum(self, other: "Vector") -> "Vector":
+        """Return the larger one; NaN if either is."""
+        return self._e.call("llvm.maximum", self, other)
+
+    def where(self, condition: Any, other: "Vector | float") -> "Vector":
+        """Return this where a condition holds, another where it does not."""
+        return Vector(self._e, self._e.b.select(condition, self.value, self._other(other)))
+
+    def exceeds(self, other: "Vector | float") -> Any:
+        """Return where this is larger."""
+        return self._e.b.fcmp_ordered(">", self.value, self._other(other))
+
+
+class Variable:
+    """A vector that changes while the kernel runs."""
+
+    __slots__ = ("_e", "_place")
+
+    def __init__(self, emitter: Emitter, place: Any) -> None:
+        self._e, self._place = emitter, place
+
+    def get(self) -> Vector:
+        """Return its present value."""
+        return Vector(self._e, self._e.b.load(self._place))
+
+    def set(self, vector: Vector) -> None:
+        """Give it another."""
+        self._e.b.store(vector.value, self._place)
+
+
+def _element(kind: Any) -> Any:
+    return kind.element if isinstance(kind, ir.VectorType) else kind
+
+
+def _size(kind: Any) -> int:
+    if isinstance(kind, ir.IntType):
+        return int(kind.width) // 8
+    return {"float": 4, "double": 8, "bfloat": 2}[str(kind)]
+
+
+def _suffix(kind: Any) -> str:
+    """Return a type as it stands in the name of an operation of LLVM."""
+    if isinstance(kind, ir.VectorType):
+        return f"v{kind.count}{_suffix(kind.element)}"
+    return {"float": "f32", "double": "f64"}[str(kind)]
