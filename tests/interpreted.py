@@ -11,6 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+CELLS = tuple(  # in the order in which they import each other
+    f"hpsearch.layers.kernels.{part}" for part in ("cell_parts", "vanilla", "gru", "lstm", "cells")
+)
+
 
 class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's
     """Counts what would be kernels on a GPU: views and memory are none."""

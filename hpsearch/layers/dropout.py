@@ -83,9 +83,9 @@ class Dropout:
             self._places[n_columns] = _places(self._width, n_columns, self._device)
         places = self._places[n_columns]
         if has_kernels(self._device.type):
-            from hpsearch.layers import dropout_kernels
+            from hpsearch.layers.kernels.dropout import factors
 
-            return dropout_kernels.factors(places, keys, threshold, scale, _signed(_LAST))
+            return factors(places, keys, threshold, scale, _signed(_LAST))
         first, second = keys[:, None, None, 0], keys[:, None, None, 1]
         coins = (places ^ first).mul_(second | 1)
         coins = coins.bitwise_xor_(coins >> 15).mul_(_signed(_LAST))

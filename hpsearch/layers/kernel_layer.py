@@ -169,6 +169,6 @@ def kernels_of(cell: Cell, device: torch.device) -> CellKernels | None:
     """Return the kernels of a cell on this device; None: work in plain torch."""
     if not has_kernels(device.type):
         return None
-    from hpsearch.layers import cell_kernels
+    from hpsearch.layers.kernels import cells
 
-    return cell_kernels.kernels_of(cell)
+    return cells.kernels_of(cell)

@@ -25,10 +25,13 @@ OPTIONAL = [
 COME_ALONG = {"anyio", "h11", "markupsafe", "scipy", "starlette", "typing-extensions"}  # for good
 # comes with torch where there is a GPU; the module is imported where it is found, and only then
 FOUND_OR_NOT = {
-    f"hpsearch/training/kernels/{part}.py": {"triton"} for part in ("batch", "loss", "update")
-} | {
-    f"hpsearch/layers/{part}.py": {"triton"}
-    for part in ("cell_kernels", "compiler", "dropout_kernels")
+    f"hpsearch/{path}.py": {"triton"}
+    for path in (
+        "layers/compiler",
+        *(f"layers/kernels/{part}" for part in ("cell_parts", "cells", "dropout")),
+        *(f"layers/kernels/{cell}" for cell in ("gru", "lstm", "vanilla")),
+        *(f"training/kernels/{part}" for part in ("batch", "loss", "update")),
+    )
 }
 
 

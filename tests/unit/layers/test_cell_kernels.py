@@ -13,6 +13,7 @@ from hpsearch.layers.cells import Cell, Gru, Lstm, Vanilla
 from hpsearch.layers.kernel_layer import KernelLayer, kernels_of
 from hpsearch.layers.products import Products
 from hpsearch.layers.recurrent_layer import Layer, PlainLayer
+from tests.interpreted import CELLS as KERNELS
 from tests.interpreted import Counted, interpreted
 
 pytest.importorskip("triton", reason="no Triton for this platform")
@@ -25,7 +26,7 @@ SIZES = ((2, 9, 100, 2), (1, 2, 520, 2), (1, 1, 1, 1))
 
 @pytest.fixture(scope="module")
 def kernels() -> Iterator[ModuleType]:
-    with interpreted("hpsearch.layers.cell_kernels") as (module,):
+    with interpreted(*KERNELS) as (*_, module):
         yield module
 
 

@@ -17,18 +17,18 @@ BATCH = 100
 def test_a_cell_becomes_lean_machine_code(
     cell: type, capability: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hpsearch.layers import cell_kernels
+    from hpsearch.layers.kernels import cell_parts, cells
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    forward, backward = cell_kernels._KERNELS[cell]
-    sizes = cell_kernels.block_of(BATCH) | ({"is_relu": False} if cell is Vanilla else {})
+    forward, backward = cells._KERNELS[cell]
+    sizes = cells.block_of(BATCH) | ({"is_relu": False} if cell is Vanilla else {})
     for kernel, constants in (
         (forward, {"keeps": True}),
         (backward, {"is_last": True, "has_d": True}),
         (backward, {"is_last": False, "has_d": True}),
     ):
         names = kernel.arg_names[: kernel.arg_names.index("group")]
-        counts = {*cell_kernels._FORWARD, *cell_kernels._BACKWARD}
+        counts = {*cell_parts.FORWARD, *cell_parts.BACKWARD}
         kinds = {name: "i32" if name in counts else "*fp32" for name in names}
         code = gpu_code(kernel, kinds, {**sizes, **constants}, capability)
         assert code.stack_bytes == 0

@@ -17,7 +17,7 @@ pytest.importorskip("triton", reason="no Triton for this platform")
 
 @pytest.fixture(scope="module")
 def kernels() -> Iterator[ModuleType]:
-    with interpreted("hpsearch.layers.dropout_kernels") as (module,):
+    with interpreted("hpsearch.layers.kernels.dropout") as (module,):
         yield module
 
 
@@ -41,12 +41,12 @@ def test_the_coins_are_the_same(
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_the_kernel_becomes_lean_machine_code(capability: int) -> None:
-    from hpsearch.layers import dropout_kernels
+    from hpsearch.layers.kernels.dropout import _factors
 
     kinds = dict.fromkeys(("places", "keys", "threshold"), "*i32")
     kinds |= {"key_stride": "i32", "scale": "*fp32", "out": "*fp32", "size": "i32"}
     constants: dict[str, object] = {"last": dropout._signed(dropout._LAST), "block": 1024}
-    code = gpu_code(dropout_kernels._factors, kinds, constants, capability)
+    code = gpu_code(_factors, kinds, constants, capability)
     assert code.stack_bytes == 0
     assert code.registers <= 64
     assert code.widest_load == 16

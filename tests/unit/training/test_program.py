@@ -34,7 +34,7 @@ from hpsearch.training.pack import Pack
 from hpsearch.training.planner import Planner
 from hpsearch.training.program import Program, Programs
 from hpsearch.training.warm import Warm
-from tests.interpreted import as_operation, interpreted
+from tests.interpreted import CELLS, as_operation, interpreted
 from tests.lanes import LOWEST_LOSS, Caller, class_splits, line_splits, play, trial
 
 CLASSES = class_splits()
@@ -263,7 +263,7 @@ def test_sequences_are_recorded(
 @pytest.fixture(scope="module")
 def cell_kernels() -> Iterator[ModuleType]:
     pytest.importorskip("triton", reason="no Triton for this platform")
-    with interpreted("hpsearch.layers.cell_kernels") as (module,):
+    with interpreted(*CELLS) as (*_, module):
         yield module
 
 
