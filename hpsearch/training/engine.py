@@ -15,7 +15,8 @@ from hpsearch.training.lanes import Boundary, Goal, HandedBack, LaneSpec, Reply
 from hpsearch.training.losses import loss_of
 from hpsearch.training.pack import Pack
 from hpsearch.training.planner import Planner
-from hpsearch.training.run import Run, Setup
+from hpsearch.training.run import Run
+from hpsearch.training.setup import Setup
 from hpsearch.training.warm import Warm
 
 Precision = Literal["exact", "fast"]

@@ -16,7 +16,7 @@ from hpsearch.optimizers.adam import Adam
 from hpsearch.optimizers.sgd import Sgd
 from hpsearch.spec.sections import EarlyStopping
 from hpsearch.spec.states import FailureKind
-from hpsearch.training import run as run_module
+from hpsearch.training import placement as placement_module
 from hpsearch.training.capacity import Lanes, is_out_of_memory
 from hpsearch.training.engine import Engine
 from hpsearch.training.lane import Lane
@@ -41,7 +41,7 @@ def packs(monkeypatch: pytest.MonkeyPatch) -> list[Pack]:
             super().__init__(first, *args, **settings)
             made.append(self)
 
-    monkeypatch.setattr(run_module, "Pack", Noted)
+    monkeypatch.setattr(placement_module, "Pack", Noted)
     return made
 
 
@@ -426,7 +426,7 @@ def test_a_cpu_that_would_promise_memory_it_has_not_is_not_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     small, large = Mlp(hidden_units=(16,)), Mlp(hidden_units=(16, 65_536))
-    monkeypatch.setattr(run_module, "free_bytes", lambda _: 1e6)
+    monkeypatch.setattr(placement_module, "free_bytes", lambda _: 1e6)
     caller = play(make(lanes=2), [trial(model=small), trial(model=large), trial(model=small)])
     failure = caller.ends[1].failure
     assert failure is not None
