@@ -26,7 +26,11 @@ class StudyState(StrEnum):
 
 
 class StateReason(StrEnum):
-    """Why a study left ACTIVE."""
+    """Why a study left ACTIVE.
+
+    ``PREFLIGHT`` is for a failure of the preflight that is not the data's, which are ``DATASET``.
+    No check of today has one: what they find wrong with a definition is a warning.
+    """
 
     MAX_TRIALS = "MAX_TRIALS"
     TARGET_REACHED = "TARGET_REACHED"
