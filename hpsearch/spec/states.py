@@ -28,8 +28,8 @@ class StudyState(StrEnum):
 class StateReason(StrEnum):
     """Why a study left ACTIVE.
 
-    ``PREFLIGHT`` is for a failure of the preflight that is not the data's, which are ``DATASET``.
-    No check of today has one: what they find wrong with a definition is a warning.
+    ``PREFLIGHT`` is for a check of the definition that fails. None does today: the preflight warns
+    of definitions, and only data can fail it, which is ``DATASET``.
     """
 
     MAX_TRIALS = "MAX_TRIALS"
