@@ -36,10 +36,13 @@ def processor() -> Processor | None:
     """
     try:
         from llvmlite import binding
-    except ImportError as error:
+
+        # its library is loaded at the first call
+        name, features = binding.get_host_cpu_name(), dict(binding.get_host_cpu_features())
+    except (ImportError, OSError) as error:
         log.info("no_llvm", reason=str(error)[:200], then="plain torch does without kernels")
         return None
-    return _processor(binding.get_host_cpu_name(), dict(binding.get_host_cpu_features()))
+    return _processor(name, features)
 
 
 def _processor(name: str, has: dict[str, bool]) -> Processor | None:

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hpsearch.layers.affine import RuleStep
-from hpsearch.native.library import Kernel, kernel
 from hpsearch.native.processor import processor
-from hpsearch.native.rules import RULES
 from hpsearch.optimizers.base import REGISTRY, Optimizer
 from hpsearch.training.lane import Lane
 from hpsearch.training.packing import optimizer_of
@@ -200,6 +198,9 @@ class Native(Update):
     def __init__(
         self, lanes: Sequence[Lane], n_steps: int, resident: Resident, trained: Trained
     ) -> None:
+        from hpsearch.native.library import kernel
+        from hpsearch.native.rules import RULES
+
         super().__init__(lanes, n_steps, resident)
         rule = native_rule(type(optimizer_of(lanes[0].spec.config)))
         found = processor()
@@ -209,7 +210,7 @@ class Native(Update):
         self._l2 = [later_l2(optimizer_of(lane.spec.config)) for lane in lanes]
         self._table = torch.empty(0)
         dtype = str(resident.dtype).removeprefix("torch.")
-        self._kernel: Kernel = kernel(found, "update", dtype, is_paired=False, variant=rule)
+        self._kernel = kernel(found, "update", dtype, is_paired=False, variant=rule)
 
     def prepare(self, steps: range) -> None:
         """Make the table of coefficients: in float64, cast last, each lane's own steps."""
@@ -251,7 +252,12 @@ class Native(Update):
 
 
 def native_rule(rule: type[Optimizer]) -> str | None:
-    """Return the name of our own kernel of a rule, of exactly this class; None: there is none."""
+    """Return the name of our own kernel of a rule, of exactly this class; None: there is none.
+
+    To be asked where there is a processor for it: llvmlite is not installed everywhere.
+    """
+    from hpsearch.native.rules import RULES
+
     name = rule.model_fields["name"].default
     return name if name in RULES and REGISTRY.get(name) is rule else None
 
