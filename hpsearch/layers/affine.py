@@ -37,6 +37,10 @@ class Affine(ABC):
     takes_steps: bool = False
     """Whether :meth:`step` can be called."""
 
+    def has_kernels(self, activation: Activation) -> bool:  # noqa: ARG002 - for those that do
+        """Return whether all that a layer with this activation does are kernels of our own."""
+        return False
+
     @abstractmethod
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Return ``weight[k] @ x[k] + bias[k]``.
@@ -46,6 +50,12 @@ class Affine(ABC):
             weight: ``[lanes, hidden, features]``, contiguous.
             bias: ``[lanes, hidden, 1]``, contiguous.
         """
+
+    def activated(
+        self, x: Tensor, weight: Tensor, bias: Tensor, activation: Activation
+    ) -> tuple[Tensor, Tensor]:
+        """Return what an activation makes of :meth:`forward`, and what its derivative needs."""
+        return activation.forward(self.forward(x, weight, bias))
 
     @abstractmethod
     def input_gradient(

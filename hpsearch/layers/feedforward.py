@@ -67,10 +67,13 @@ class Feedforward(Network):
         n_trained = len(self.is_weight)
         for layer in range(len(self._hidden)):
             at = self._stride * layer
-            z = self._affine.forward(self._inputs[layer], parameters[at], parameters[at + 1])
+            x, weight, bias = self._inputs[layer], parameters[at], parameters[at + 1]
             if self._norms:
+                z = self._affine.forward(x, weight, bias)
                 z = self._normalise(layer, parameters, z, is_training=keys is not None)
-            h, saved = self._activation.forward(z)
+                h, saved = self._activation.forward(z)
+            else:
+                h, saved = self._affine.activated(x, weight, bias, self._activation)
             if self._has_padding and not self._activation.keeps_zero:
                 h.masked_fill_(self._is_padding[layer][:n_lanes], 0.0)
             self._saved.append(saved)
@@ -137,6 +140,15 @@ class Feedforward(Network):
     def variant(self, n_lanes: int) -> Hashable:
         """Return whether outputs are masked, and which layers drop any."""
         return self._has_padding, *(layer.drops(n_lanes) for layer in self._dropouts)
+
+    def has_kernels(self, n_lanes: int) -> bool:
+        """Return whether layers are linear ones and simple functions, and nobody drops any."""
+        return (
+            (not self._hidden or self._affine.has_kernels(self._activation))
+            and not self._norms
+            and not any(layer.drops(n_lanes) for layer in self._dropouts)
+            and (not self._has_padding or self._activation.keeps_zero)
+        )
 
     def forget(self) -> None:
         """Let go of what the last step left for its way back."""

@@ -1,4 +1,4 @@
-"""Affine maps by kernels made for this processor: a pass over memory for each, all lanes a call."""
+"""Affine maps by kernels made for this processor: one pass over memory, all lanes in a call."""
 
 import torch
 from torch import Tensor
@@ -8,10 +8,11 @@ from hpsearch.layers.activations import Activation
 from hpsearch.layers.affine import Affine, RuleStep
 from hpsearch.layers.products import may_round
 from hpsearch.native.kernels import scratch_bytes
-from hpsearch.native.library import Kernel, kernel
+from hpsearch.native.library import Kernel, kernel, launch
 from hpsearch.native.processor import processor
 
 _ALIGNMENT = 64  # bytes
+_FORWARD = ("relu", "leaky_relu")  # activations worked out along with the sums
 _LEAST_SIDE = 16  # outputs and inputs of a layer whose products may be rounded: not a few classes
 
 
@@ -34,15 +35,31 @@ class NativeAffine(Affine):
         self._address = 0
         self._kernels: dict[tuple[str, torch.dtype, bool, str], Kernel] = {}
 
+    def has_kernels(self, activation: Activation) -> bool:
+        """Return whether the activation is worked out along with the sums."""
+        return activation.name in _FORWARD
+
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Add the bias while the sums are at hand."""
+        return self._forward(x, weight, bias, "none")
+
+    def activated(
+        self, x: Tensor, weight: Tensor, bias: Tensor, activation: Activation
+    ) -> tuple[Tensor, Tensor]:
+        """Apply simple functions while the sums are at hand, too."""
+        if not self.has_kernels(activation):
+            return super().activated(x, weight, bias, activation)
+        h = self._forward(x, weight, bias, activation.name)
+        return h, h
+
+    def _forward(self, x: Tensor, weight: Tensor, bias: Tensor, function: str) -> Tensor:
         n_lanes, outputs, inputs = weight.shape
         if x.shape[1] != inputs or (x.dim() == 3 and x.shape[0] != n_lanes):
             raise ShapeError(f"input {tuple(x.shape)} does not fit weights {tuple(weight.shape)}")
         rows = _rows(x)
-        batch, (lane, row) = rows.shape[-2], _strides(rows)
+        batch = rows.shape[-2]
         z = weight.new_empty(n_lanes, batch, outputs)
-        self._kernel("affine", weight)(
+        arguments = (
             n_lanes,
             batch,
             outputs,
@@ -50,10 +67,14 @@ class NativeAffine(Affine):
             weight.data_ptr(),
             bias.data_ptr(),
             rows.data_ptr(),
-            lane,
-            row,
+            *_strides(rows),
             z.data_ptr(),
             self._room(batch, outputs, inputs),
+        )
+        launch(
+            self._kernel("affine", weight, function),
+            arguments,
+            (weight, bias, rows, z, self._scratch),
         )
         return z.transpose(1, 2)
 
@@ -69,23 +90,25 @@ class NativeAffine(Affine):
         """Multiply by the derivative while the sums are at hand, unless dropout comes between."""
         n_lanes, outputs, inputs = weight.shape
         rows = _rows(d)
-        batch, (lane, row) = rows.shape[1], _strides(rows)
+        batch = rows.shape[1]
         out = weight.new_empty(n_lanes, batch, inputs)
         h = saved.transpose(1, 2)
         is_direct = factors is None and activation.name != "gelu" and h.is_contiguous()
-        self._kernel("input_gradient", weight, activation.name if is_direct else "none")(
+        arguments = (
             n_lanes,
             batch,
             outputs,
             inputs,
             weight.data_ptr(),
             rows.data_ptr(),
-            lane,
-            row,
+            *_strides(rows),
             h.data_ptr() if is_direct else 0,
             out.data_ptr(),
             self._room(batch, outputs, inputs),
         )
+        derivative = activation.name if is_direct else "none"
+        kept = (weight, rows, h, out, self._scratch)
+        launch(self._kernel("input_gradient", weight, derivative), arguments, kept)
         slope = out.transpose(1, 2)
         if is_direct:
             return slope
@@ -98,7 +121,7 @@ class NativeAffine(Affine):
         n_lanes, outputs, inputs = weight_out.shape
         rows, inner = _rows(d), _rows(x)
         batch = rows.shape[1]
-        self._kernel("weight_gradient", weight_out)(
+        arguments = (
             n_lanes,
             batch,
             outputs,
@@ -111,6 +134,8 @@ class NativeAffine(Affine):
             bias_out.data_ptr(),
             self._room(batch, outputs, inputs),
         )
+        kept = (rows, inner, weight_out, bias_out, self._scratch)
+        launch(self._kernel("weight_gradient", weight_out), arguments, kept)
         return weight_out
 
     def step(
@@ -122,7 +147,7 @@ class NativeAffine(Affine):
         batch = rows.shape[1]
         running = [(buffer[at].data_ptr(), buffer[at + 1].data_ptr()) for buffer in rule.buffers]
         (first, second) = (*running, (0, 0), (0, 0))[:2]
-        self._kernel("weight_step", weight, rule.rule)(
+        arguments = (
             n_lanes,
             batch,
             outputs,
@@ -138,6 +163,8 @@ class NativeAffine(Affine):
             *first,
             *second,
         )
+        kept = (rows, inner, weight, bias, rule, self._scratch)
+        launch(self._kernel("weight_step", weight, rule.rule), arguments, kept)
 
     def _kernel(self, name: str, weight: Tensor, variant: str = "") -> Kernel:
         is_paired = (
@@ -159,7 +186,7 @@ class NativeAffine(Affine):
     def _room(self, batch: int, outputs: int, inputs: int) -> int:
         """Return the address of scratch memory for a layer."""
         wanted = scratch_bytes(batch, outputs, inputs)
-        if len(self._scratch) < wanted:
+        if len(self._scratch) < wanted + _ALIGNMENT:
             self._scratch = torch.empty(wanted + _ALIGNMENT, dtype=torch.uint8)
             self._address = -(-self._scratch.data_ptr() // _ALIGNMENT) * _ALIGNMENT
         return self._address

@@ -83,6 +83,13 @@ class Network(ABC):
         """
         return None
 
+    def has_kernels(self, n_lanes: int) -> bool:  # noqa: ARG002 - for networks that do
+        """Return whether a step of the first lanes, by :meth:`descend`, is kernels of our own.
+
+        They can be noted on a :class:`hpsearch.native.tape.Tape` and played again.
+        """
+        return False
+
     def forget(self) -> None:  # noqa: B027 - for networks that keep some
         """Let go of all memory kept from step to step, but for rates and masks."""
 

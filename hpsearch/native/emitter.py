@@ -1,24 +1,37 @@
 """Vectors, whole numbers and loops of a kernel while it is written: a thin coat over LLVM.
 
-A kernel is a function of 64-bit whole numbers: sizes, strides in bytes, addresses. Arithmetic is
+A kernel is a function of whole numbers: sizes, strides in bytes, addresses. Arithmetic is
 written with the usual signs; every sign becomes an instruction of the kernel. Nothing is
 contracted or reordered by the compiler: what is one rounding is asked for by :meth:`Vector.fma`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Union
 
 from llvmlite import ir
 
 _INT = ir.IntType(64)
+_KERNEL = ir.FunctionType(ir.VoidType(), [_INT])
 TYPES = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
 SIZES = {"float32": 4, "float64": 8}
 
 Whole = Union["Int", int]
 
+_LEAST_EXP = -87.0  # e to the power of it is still a normal number
+_LOG2_E = 1.44269504088896341
+_LN_2 = (0.693359375, -2.12194440e-4)  # its sum, the first part exact in a few bits
+_EXP = (
+    1.9875691500e-4,
+    1.3981999507e-3,
+    8.3334519073e-3,
+    4.1665795894e-2,
+    1.6666665459e-1,
+    5.0000001201e-1,
+)
 
-class _BFloat16(ir.Type):
+
+class _BFloat16(ir.Type):  # type: ignore[misc] # llvmlite has no types
     """The type llvmlite lacks."""
 
     def _to_string(self) -> str:
@@ -39,18 +52,21 @@ class Emitter:
 
     Args:
         module: Where it goes.
-        name: Of the function.
-        n_arguments: Whole numbers it takes.
+        name: Of the function; it takes the address of its arguments, whole numbers.
     """
 
-    def __init__(self, module: ir.Module, name: str, n_arguments: int) -> None:
-        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_INT] * n_arguments), name)
+    def __init__(self, module: ir.Module, name: str) -> None:
+        function = ir.Function(module, _KERNEL, name)
         self.module = module
         self._entry = ir.IRBuilder(function.append_basic_block("entry"))
         body = function.append_basic_block("body")
         self.b = ir.IRBuilder(body)
         self._body = body
-        self.arguments = [Int(self, argument) for argument in function.args]
+        self._arguments = Int(self, function.args[0])
+
+    def argument(self, number: int) -> "Int":
+        """Return an argument, counted from 0."""
+        return self.load_whole(self._arguments + number * 8)
 
     def finish(self) -> None:
         """End the kernel."""
@@ -105,6 +121,27 @@ class Emitter:
         """Return what stands at an address."""
         value = self.b.load(self._pointer(address, kind), align=align or _size(_element(kind)))
         return Vector(self, value)
+
+    def load_whole(self, address: "Int", bits: int = 64) -> "Int":
+        """Return the whole number that stands at an address; one of 8 bits has no sign."""
+        value = self.b.load(self._pointer(address, ir.IntType(bits)), align=bits // 8)
+        return Int(self, value if bits == 64 else self.b.zext(value, _INT))
+
+    def store_whole(self, number: "Int", address: "Int") -> None:
+        """Write a whole number to an address."""
+        self.b.store(number.value, self._pointer(address, _INT), align=8)
+
+    def invoke(self, kernel: "Int", arguments: "Int") -> None:
+        """Call the kernel at an address."""
+        self.b.call(self.b.inttoptr(kernel.value, _KERNEL.as_pointer()), [arguments.value])
+
+    def load_bytes(self, address: "Int", kind: ir.VectorType) -> "Vector":
+        """Return bytes that stand at an address as real numbers."""
+        value = self.b.load(
+            self._pointer(address, ir.VectorType(ir.IntType(8), kind.count)), align=1
+        )
+        wide = self.b.zext(value, ir.VectorType(ir.IntType(32), kind.count))
+        return Vector(self, self.b.sitofp(wide, kind))
 
     def store(self, vector: "Vector", address: "Int") -> None:
         """Write to an address."""
@@ -192,6 +229,40 @@ class Emitter:
         return Vector(
             self, self._call(f"{name}.{_suffix(kind)}", kind, *(v.value for v in vectors))
         )
+
+    def places(self, start: "Int", kind: ir.VectorType) -> Any:
+        """Return the numbers of the places of a vector whose first one has this number."""
+        count = kind.count
+        first = self._splat(self.b.trunc(start.value, ir.IntType(32)), count)
+        steps = ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(count)))
+        return self.b.add(first, steps)
+
+    def are(self, sign: str, places: Any, number: "Int") -> Any:
+        """Return where numbers of places compare so with a number."""
+        one = self.b.trunc(number.value, ir.IntType(32))
+        return self.b.icmp_signed(sign, places, self._splat(one, places.type.count))
+
+    def both(self, a: Any, b: Any) -> Any:
+        """Return where both conditions hold."""
+        return self.b.and_(a, b)
+
+    def scaled(self, a: "Vector", powers: "Vector") -> "Vector":
+        """Return float32 numbers times two to the power of whole ones, in [-126, 127]."""
+        kind = a.value.type
+        wide = ir.VectorType(ir.IntType(32), kind.count)
+        biased = self.b.fptosi((powers + 127.0).value, wide)
+        bits = self.b.shl(biased, ir.Constant(wide, [23] * kind.count))
+        return a * Vector(self, self.b.bitcast(bits, kind))
+
+    def widened(self, a: "Vector") -> "Vector":
+        """Return a number as float64."""
+        if str(a.value.type) == "double":
+            return a
+        return Vector(self, self.b.fpext(a.value, ir.DoubleType()))
+
+    def real(self, number: "Int", kind: Any) -> "Vector":
+        """Return a whole number as a real one."""
+        return Vector(self, self.b.sitofp(number.value, kind))
 
     def pairs_dot(self, total: "Vector", a: "Vector", b: "Vector") -> "Vector":
         """Return a sum with the products of two pairs of bfloat16 numbers added at each place."""
@@ -299,6 +370,9 @@ class Vector:
     def __rsub__(self, other: float) -> "Vector":
         return Vector(self._e, self._e.b.fsub(self._other(other), self.value))
 
+    def __rtruediv__(self, other: float) -> "Vector":
+        return Vector(self._e, self._e.b.fdiv(self._other(other), self.value))
+
     def __mul__(self, other: "Vector | float") -> "Vector":
         return Vector(self._e, self._e.b.fmul(self.value, self._other(other)))
 
@@ -328,6 +402,52 @@ class Vector:
     def exceeds(self, other: "Vector | float") -> Any:
         """Return where this is larger."""
         return self._e.b.fcmp_ordered(">", self.value, self._other(other))
+
+    def below(self, other: "Vector | float") -> Any:
+        """Return where this is smaller."""
+        return self._e.b.fcmp_ordered("<", self.value, self._other(other))
+
+    def equals(self, other: "Vector | float") -> Any:
+        """Return where this is the same number."""
+        return self._e.b.fcmp_ordered("==", self.value, self._other(other))
+
+    def nearest(self) -> "Vector":
+        """Return the nearest whole numbers."""
+        return self._e.call("llvm.rint", self)
+
+    def exp(self) -> "Vector":
+        """Return e to the power of this, where this is not above 88; NaN stays NaN.
+
+        float32: within two units of the last place, by range reduction and a polynomial, as in
+        Moshier, Methods and programs for mathematical functions, 1989; below -87 as at -87.
+        """
+        if str(_element(self.value.type)) == "double":
+            return self._e.call("llvm.exp", self)
+        x = self._like(_LEAST_EXP).where(self.below(_LEAST_EXP), self)
+        power = (x * _LOG2_E).nearest()
+        power = power.where(power.equals(power), 0.0)  # of NaN, which the rest keeps
+        r = power.fma(self._like(-_LN_2[0]), x)
+        r = power.fma(self._like(-_LN_2[1]), r)
+        y = self._like(_EXP[0])
+        for coefficient in _EXP[1:]:
+            y = y.fma(r, self._like(coefficient))
+        return self._e.scaled(y.fma(r * r, r) + 1.0, power)
+
+    def _like(self, value: float) -> "Vector":
+        return self._e.constant(value, self.value.type)
+
+    def folded(self, operation: Callable[["Vector", "Vector"], "Vector"]) -> "Vector":
+        """Return one number: what an operation makes of all of a vector, half by half."""
+        vector, count = self, self.value.type.count
+        while count > 1:
+            count //= 2
+            low, high = (
+                self._e.shuffle(vector, vector, range(start, start + count))
+                for start in (0, count)
+            )
+            vector = operation(low, high)
+        first = ir.Constant(ir.IntType(32), 0)
+        return Vector(self._e, self._e.b.extract_element(vector.value, first))
 
 
 class Variable:

@@ -1,25 +1,74 @@
 """Kernels as functions of this process: written, compiled and kept when first asked for."""
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
-from llvmlite import binding, ir
-
-from hpsearch.native.kernels import ARGUMENTS, write
 from hpsearch.native.processor import Processor
-from hpsearch.native.tiles import shape_of
+from hpsearch.native.tape import Tape
 
+# llvmlite is not installed everywhere: what needs it is imported where a kernel is made
 _OPTIMISE = 3
 
-Kernel = Callable[..., None]
-"""Takes the kernel's arguments, whole numbers, in their order."""
+
+class Kernel:
+    """A function in machine code.
+
+    Args:
+        engine: Owns its code.
+        name: Of it.
+        names: Of its arguments, in order.
+
+    Attributes:
+        names: As above.
+        address: Of its code.
+    """
+
+    def __init__(self, engine: Any, name: str, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.address = int(engine.get_function_address(name))
+        self._engine = engine
+        self._function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.address)
+        self._array = ctypes.c_int64 * len(self.names)
+
+    def __call__(self, *arguments: int) -> None:
+        """Run it; arguments are whole numbers. The interpreter is free meanwhile."""
+        self._function(self._array(*arguments))
+
+
+def launch(kernel: Kernel, arguments: Sequence[int], kept: Sequence[Any] = ()) -> None:
+    """Run a kernel, and note the call if a tape is being recorded.
+
+    Args:
+        kernel: Which.
+        arguments: For it.
+        kept: What these are addresses of: a tape keeps it.
+    """
+    kernel(*arguments)
+    tape = _tape.get()
+    if tape is not None:
+        tape.note(kernel.address, kernel.names, arguments, kept)
+
+
+@contextmanager
+def recording(tape: Tape) -> Iterator[None]:
+    """Note on a tape what is launched inside."""
+    token = _tape.set(tape)
+    try:
+        yield
+    finally:
+        _tape.reset(token)
+
+
+_tape: ContextVar[Tape | None] = ContextVar("tape", default=None)
 
 
 @cache
 def kernel(
-    processor: Processor, name: str, dtype: str, *, is_paired: bool, variant: str = ""
+    processor: Processor, name: str, dtype: str, *, is_paired: bool = False, variant: str = ""
 ) -> Kernel:
     """Return a kernel for a processor, which has to be the one at hand to call it.
 
@@ -32,18 +81,19 @@ def kernel(
 
     Cost: 0.05-0.3 s at the first call.
     """
+    from llvmlite import ir
+
+    from hpsearch.native.kernels import ARGUMENTS, write
+    from hpsearch.native.tiles import shape_of
+
     module = ir.Module(name)
     write(module, name, shape_of(processor, dtype, is_paired=is_paired), variant)
-    engine = _compiled(str(module), processor)
-    _KEPT.append(engine)
-    address = engine.get_function_address(name)
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(ARGUMENTS[name]))(address)
-
-
-_KEPT: list[Any] = []  # engines own the code of their kernels
+    return Kernel(_compiled(str(module), processor), name, ARGUMENTS[name])
 
 
 def _compiled(text: str, processor: Processor) -> Any:
+    from llvmlite import binding
+
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     machine = binding.Target.from_default_triple().create_target_machine(

@@ -6,17 +6,19 @@ this step by name; it returns the new weights and running values.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from hpsearch.native.emitter import Vector
+if TYPE_CHECKING:  # it needs llvmlite, which is not installed everywhere
+    from hpsearch.native.emitter import Vector
 
-Rule = Callable[
-    [Vector, Vector, Sequence[Vector], Mapping[str, Vector]], tuple[Vector, list[Vector]]
-]
-_Values = Sequence[Vector]
-_Coefficients = Mapping[str, Vector]
+Rule = Callable[..., tuple["Vector", list["Vector"]]]
+_Values = Sequence["Vector"]
+_Coefficients = Mapping[str, "Vector"]
 
 
-def sgd(w: Vector, g: Vector, buffers: _Values, c: _Coefficients) -> tuple[Vector, list[Vector]]:
+def sgd(
+    w: "Vector", g: "Vector", buffers: _Values, c: _Coefficients
+) -> tuple["Vector", list["Vector"]]:
     """Step along the momentum, or beyond it where the lane looks ahead."""
     v = buffers[0].fma(c["momentum"], g)
     ahead = v.fma(c["lookahead"], g)
@@ -25,23 +27,25 @@ def sgd(w: Vector, g: Vector, buffers: _Values, c: _Coefficients) -> tuple[Vecto
 
 
 def adagrad(
-    w: Vector, g: Vector, buffers: _Values, c: _Coefficients
-) -> tuple[Vector, list[Vector]]:
+    w: "Vector", g: "Vector", buffers: _Values, c: _Coefficients
+) -> tuple["Vector", list["Vector"]]:
     """Step by the gradient over the root of all its squares so far."""
     s = g.fma(g, buffers[0])
     return w - g * c["learning_rate"] / (s.sqrt() + c["eps"]), [s]
 
 
 def rmsprop(
-    w: Vector, g: Vector, buffers: _Values, c: _Coefficients
-) -> tuple[Vector, list[Vector]]:
+    w: "Vector", g: "Vector", buffers: _Values, c: _Coefficients
+) -> tuple["Vector", list["Vector"]]:
     """Step along the momentum of the scaled gradient."""
     s = buffers[0].fma(c["alpha"], g * c["new"] * g)
     v = buffers[1].fma(c["momentum"], g / (s.sqrt() + c["eps"]))
     return w - v * c["learning_rate"], [s, v]
 
 
-def adam(w: Vector, g: Vector, buffers: _Values, c: _Coefficients) -> tuple[Vector, list[Vector]]:
+def adam(
+    w: "Vector", g: "Vector", buffers: _Values, c: _Coefficients
+) -> tuple["Vector", list["Vector"]]:
     """Step by mean over the root of the mean square; before it, decay where ``keep`` says so."""
     m = buffers[0].fma(c["beta1"], g * c["new1"])
     s = buffers[1].fma(c["beta2"], g * c["new2"] * g)
@@ -51,8 +55,8 @@ def adam(w: Vector, g: Vector, buffers: _Values, c: _Coefficients) -> tuple[Vect
 
 
 def adamax(
-    w: Vector, g: Vector, buffers: _Values, c: _Coefficients
-) -> tuple[Vector, list[Vector]]:
+    w: "Vector", g: "Vector", buffers: _Values, c: _Coefficients
+) -> tuple["Vector", list["Vector"]]:
     """Step by mean over the largest gradient that is remembered."""
     m = buffers[0].fma(c["beta1"], g * c["new1"])
     u = (buffers[1] * c["beta2"]).maximum(g.abs() + c["eps"])

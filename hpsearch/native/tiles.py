@@ -218,7 +218,7 @@ class Tiles:
     def dot(
         self, left: Int, left_step: Int, right: Int, right_step: Int, n_vectors: Int
     ) -> list[Vector]:
-        """Return sums along packed rows: for each row of the left side its products with the right.
+        """Return sums along packed rows: of each row of the left side times all of the right.
 
         Args:
             left: Address of ``left`` packed rows.

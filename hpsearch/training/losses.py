@@ -12,6 +12,8 @@ from torch.nn.functional import log_softmax
 
 from hpsearch.datasets.splits import Splits
 from hpsearch.layers.compiler import has_kernels
+from hpsearch.native.library import kernel, launch
+from hpsearch.native.processor import processor
 from hpsearch.spec.sections import Task
 
 _MOST_IN_KERNEL = 2048  # classes: more of them do not fit the registers of one program
@@ -39,6 +41,21 @@ class Loss(ABC):
         a_batch = y.reshape(1, -1, *y.shape[self.batch_axis :])
         d, seen = self.slope(z, self.aims(a_batch, z, smoothing)[0])
         return d, self.tally(seen, y)
+
+    def has_kernel(self, dtype: torch.dtype) -> bool:  # noqa: ARG002 - for losses that do
+        """Return whether there is :meth:`add_gradient` on a CPU, for outputs of this type."""
+        return False
+
+    def add_gradient(self, z: Tensor, y: Tensor, smoothing: Tensor, sums: Tensor) -> Tensor:
+        """Return the gradient as :meth:`gradient` does; add the batch's sums to ``sums``.
+
+        Args:
+            z: Outputs ``[lanes, outputs, batch]``, in memory example by example.
+            y: Targets ``[1, batch, ...]`` of a batch all lanes share, or ``[lanes, batch, ...]``.
+            smoothing: Label smoothing per lane, ``[lanes]``.
+            sums: ``[lanes, n_sums]``, float64, contiguous.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def aims(self, y: Tensor, like: Tensor, smoothing: Tensor | None) -> Tensor:
@@ -86,6 +103,33 @@ class CrossEntropy(Loss):
 
             return loss.cross_entropy(z, y, smoothing)
         return super().gradient(z, y, smoothing)
+
+    def has_kernel(self, dtype: torch.dtype) -> bool:
+        """Return whether one was made for this processor."""
+        return dtype in (torch.float32, torch.float64) and processor() is not None
+
+    def add_gradient(self, z: Tensor, y: Tensor, smoothing: Tensor, sums: Tensor) -> Tensor:
+        """Work out gradient, loss and hits in one pass."""
+        found = processor()
+        assert found is not None  # noqa: S101 - what has_kernel says
+        rows = z.transpose(1, 2).contiguous()
+        n_lanes, batch, n_classes = rows.shape
+        d = torch.empty_like(rows)
+        y = y if y.stride(-1) == 1 else y.contiguous()
+        arguments = (
+            n_lanes,
+            batch,
+            n_classes,
+            rows.data_ptr(),
+            d.data_ptr(),
+            y.data_ptr(),
+            0 if y.shape[0] == 1 else y.stride(0) * y.element_size(),
+            smoothing.data_ptr(),
+            sums.data_ptr(),
+        )
+        dtype = str(rows.dtype).removeprefix("torch.")
+        launch(kernel(found, "cross_entropy", dtype), arguments, (rows, d, y, smoothing, sums))
+        return d.transpose(1, 2)
 
     def aims(self, y: Tensor, like: Tensor, smoothing: Tensor | None) -> Tensor:
         """Return the gradient with respect to the logarithms of the softmax: -target / batch."""

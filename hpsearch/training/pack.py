@@ -26,6 +26,7 @@ from hpsearch.training.program import Parts, Program, Programs
 from hpsearch.training.resident import Resident
 from hpsearch.training.seeds import draw_key, initial_generator, step_keys
 from hpsearch.training.step import MakeUpdate, Step
+from hpsearch.training.stepwise import Stepwise
 from hpsearch.training.table_update import FromTable
 from hpsearch.training.update import update_of
 
@@ -98,7 +99,6 @@ class Pack:
         self._chunk_steps = _FIRST_CHUNK_STEPS
         self._recorder = recorder_of(resident.device)
         self._programs: Programs | None = None
-        self._program: Program | None = None
 
     # --- lanes come and go -------------------------------------------------------------------
 
@@ -230,39 +230,38 @@ class Pack:
             not played to its end.
         """
         self._close_gaps()
-        batches, step = self._begin(self.lanes)
+        epoch = self.begin(self.lanes)
         done = 0
         while done < self.n_steps:
             started = time.monotonic()
             chunk = range(done, min(done + self._chunk_steps, self.n_steps))
-            self._take(chunk, self.lanes, batches, step)
+            epoch.take(chunk)
             done = chunk.stop
-            is_alive = bool(step.sums[:, 0].isfinite().any())  # the chunk's one sync
+            is_alive = bool(epoch.step.sums[:, 0].isfinite().any())  # the chunk's one sync
             self._pace(len(chunk), time.monotonic() - started)
             poll()
             if not is_alive:
                 break
         matrices = self._weights.front(len(self.lanes))[: len(self._network.is_weight)]
         signs = (
-            step.gradient_norm,
-            step.update_ratio,
+            epoch.step.gradient_norm,
+            epoch.step.update_ratio,
             norms(matrices, self._network.is_weight).double(),
         )
         # all in one copy: each makes the host wait
-        measured = torch.cat((step.sums, torch.stack(signs, 1)), 1).cpu().numpy()
+        measured = torch.cat((epoch.step.sums, torch.stack(signs, 1)), 1).cpu().numpy()
         return Played(measured[:, : -len(signs)], *measured[:, -len(signs) :].T)
 
     def try_out(self, n_lanes: int, n_steps: int) -> float:
         """Return the seconds that steps of the first lanes take; their weights are spoilt."""
         self._close_gaps()
-        lanes = self.lanes[:n_lanes]
-        batches, step = self._begin(lanes)
+        epoch = self.begin(self.lanes[:n_lanes])
         seconds = 0.0
         while n_steps > 0:
             chunk = range(min(n_steps, self.n_steps))
             self._synchronize()
             started = time.perf_counter()
-            self._take(chunk, lanes, batches, step)
+            epoch.take(chunk)
             self._synchronize()
             seconds += time.perf_counter() - started
             n_steps -= len(chunk)
@@ -274,14 +273,16 @@ class Pack:
             self.lanes[0], self._resident, self._loss, seed=self._seed, is_exact=self._is_exact
         )
 
-    def _begin(self, lanes: Sequence[Lane]) -> tuple[Batches | None, Step]:
-        """Return the batches and the step of the coming epoch of the first lanes."""
+    def begin(self, lanes: Sequence[Lane]) -> Stepwise | Program:
+        """Return the coming epoch of the first lanes, whose steps are to be taken in order."""
         if self._recorder is None:
-            return Batches(lanes, self._resident, self._batch, self._seed), self._step(lanes)
+            batches = Batches(lanes, self._resident, self._batch, self._seed)
+            return Stepwise(
+                self._step(lanes), batches, self._resident, partial(self._keys, lanes=lanes)
+            )
         if self._programs is None:
             self._programs = Programs(self._recorder, self._parts())
-        self._program = self._programs.begin(lanes)
-        return None, self._program.step
+        return self._programs.begin(lanes)
 
     def _step(self, lanes: Sequence[Lane], make_update: MakeUpdate = update_of) -> Step:
         return Step(
@@ -316,23 +317,7 @@ class Pack:
         """Let go of recorded steps and their memory: they are made again when needed."""
         if self._programs is not None:
             self._programs.forget()  # they know their pack: nobody else would free them soon
-        self._programs = self._program = None
-
-    def _take(
-        self, chunk: range, lanes: Sequence[Lane], batches: Batches | None, step: Step
-    ) -> None:
-        """Take the steps of a chunk."""
-        if batches is None:
-            assert self._program is not None  # noqa: S101 - what _begin began
-            self._program.take(chunk)
-            return
-        step.prepare(chunk)
-        keys = torch.from_numpy(self._keys(chunk, lanes)).to(self.device).unbind(0)
-        offset = 0
-        for inputs, targets in batches.of(chunk):
-            for x, y, aim in zip(inputs, targets, step.aims(targets), strict=True):
-                step(x, y, aim, offset, keys[offset])
-                offset += 1
+        self._programs = None
 
     def _synchronize(self) -> None:
         if self.device.type == "cuda":

@@ -102,6 +102,10 @@ class Step:
         # whether nobody needs to see gradients before the weights are changed by them
         is_free = self._l1 is None and self._l2 is None and self._clip is None
         self._descends = is_free and network.takes_steps
+        self._adds_up = network.takes_steps and loss.has_kernel(resident.dtype)
+        self._smoothings = torch.tensor(
+            [lane.spec.config.training.label_smoothing for lane in lanes], dtype=torch.float64
+        ).to(resident.dtype)
         self._smoothing = self._column(
             [lane.spec.config.training.label_smoothing for lane in lanes]
         )
@@ -136,6 +140,8 @@ class Step:
 
     def aims(self, y: Tensor) -> Tensor:
         """Return what steps read of the targets of batches of one size, an entry a batch."""
+        if self._adds_up:
+            return y
         n_outputs = self._resident.splits.n_outputs
         like = self._trained[0][:, :1, :1].expand(-1, n_outputs, 1)
         return self._loss.aims(y, like, self._smoothing)
@@ -154,6 +160,9 @@ class Step:
         kind = self.kind(number)
         self.count(kind)
         z = self._network.forward(self._weights, x, keys)
+        if self._adds_up:
+            self._change(self._loss.add_gradient(z, y, self._smoothings, self.sums), offset, kind)
+            return
         d, seen = self._loss.slope(z, aim)
         self._change(d, offset, kind)
         self._seen.append(seen)
@@ -219,6 +228,13 @@ class Step:
     def columns(self) -> tuple[Tensor | None, ...]:
         """Return the coefficients of the lanes that hold for the whole epoch."""
         return self._l1, self._l2, self._l2_sampled, self._clip, self._smoothing
+
+    @property
+    def is_kernels(self) -> bool:
+        """Whether a plain step is nothing but kernels of our own, given a batch."""
+        return (
+            self._adds_up and self._descends and self._network.has_kernels(len(self._smoothings))
+        )
 
     def begin_like(self, other: "Step") -> None:
         """Begin another epoch where this step stands, with another's coefficients.

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hpsearch.layers.affine import RuleStep
+from hpsearch.native.library import Kernel, kernel, launch
 from hpsearch.native.processor import processor
+from hpsearch.native.rules import RULES
 from hpsearch.optimizers.base import REGISTRY, Optimizer
 from hpsearch.training.lane import Lane
 from hpsearch.training.packing import optimizer_of
@@ -73,6 +75,11 @@ class Update(ABC):
             offset: Of the step among those prepared.
         """
         return None
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes between the coefficients of :meth:`rule_step` at a step and at the next one."""
+        raise NotImplementedError
 
     def take_rest(self, offset: int, gradients: Sequence[Tensor | None]) -> None:
         """Take the step for the parameters that the network left to others.
@@ -198,9 +205,6 @@ class Native(Update):
     def __init__(
         self, lanes: Sequence[Lane], n_steps: int, resident: Resident, trained: Trained
     ) -> None:
-        from hpsearch.native.library import kernel
-        from hpsearch.native.rules import RULES
-
         super().__init__(lanes, n_steps, resident)
         rule = native_rule(type(optimizer_of(lanes[0].spec.config)))
         found = processor()
@@ -208,17 +212,19 @@ class Native(Update):
         self._rule, self._trained = rule, trained
         self._names = RULES[rule].coefficients
         self._l2 = [later_l2(optimizer_of(lane.spec.config)) for lane in lanes]
-        self._table = torch.empty(0)
+        self._table: Tensor | None = None
+        self._first = 0
         dtype = str(resident.dtype).removeprefix("torch.")
-        self._kernel = kernel(found, "update", dtype, is_paired=False, variant=rule)
+        self._kernel: Kernel = kernel(found, "update", dtype, variant=rule)
 
     def prepare(self, steps: range) -> None:
-        """Make the table of coefficients: in float64, cast last, each lane's own steps."""
-        table = coefficients(self._lanes, steps, self._n_steps)
-        values = np.stack(
-            [*(table[name] for name in self._names), np.tile(self._l2, (len(steps), 1))], 2
-        )
-        self._table = torch.from_numpy(values).to(self._resident.dtype)  # [steps, lanes, names]
+        """Make the table of the epoch's coefficients: in float64, cast last, each lane's own."""
+        self._first = steps.start
+        if self._table is None:
+            table = coefficients(self._lanes, range(self._n_steps), self._n_steps)
+            l2 = np.tile(self._l2, (self._n_steps, 1))
+            values = np.stack([*(table[name] for name in self._names), l2], 2)
+            self._table = torch.from_numpy(values).to(self._resident.dtype)  # steps, lanes, names
 
     def __call__(self, offset: int, gradients: Rows, l2: Sequence[float]) -> None:
         """Call the kernel for each parameter."""
@@ -226,38 +232,44 @@ class Native(Update):
 
     def rule_step(self, offset: int) -> RuleStep:
         """Return rule, coefficients and running values."""
-        return RuleStep(self._rule, self._table[offset], self._trained.buffers)
+        return RuleStep(self._rule, self._row(offset), self._trained.buffers)
 
     def take_rest(self, offset: int, gradients: Sequence[Tensor | None]) -> None:
         """Call the kernel for each parameter that has a gradient."""
         self._take(offset, gradients, adds_l2=True)
 
     def _take(self, offset: int, gradients: Sequence[Tensor | None], *, adds_l2: bool) -> None:
-        n_lanes, table = len(self._lanes), self._table[offset].data_ptr()
+        n_lanes, row = len(self._lanes), self._row(offset)
         for i, gradient in enumerate(gradients):
             if gradient is None:
                 continue
             weight, dense = self._trained.weights[i], gradient.contiguous()
             first, second = (*(buffer[i].data_ptr() for buffer in self._trained.buffers), 0, 0)[:2]
-            self._kernel(
+            arguments = (
                 n_lanes,
                 weight.numel() // n_lanes,
                 weight.data_ptr(),
                 dense.data_ptr(),
-                table,
+                row.data_ptr(),
                 adds_l2 and self._trained.is_weight[i],
                 first,
                 second,
             )
+            launch(self._kernel, arguments, (weight, dense, row, self._trained))
+
+    def _row(self, offset: int) -> Tensor:
+        """Return the coefficients of a step among those prepared, ``[lanes, names]``."""
+        assert self._table is not None  # noqa: S101 - prepared
+        return self._table[self._first + offset]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes from one step's coefficients to the next one's."""
+        return self._row(0).nbytes
 
 
 def native_rule(rule: type[Optimizer]) -> str | None:
-    """Return the name of our own kernel of a rule, of exactly this class; None: there is none.
-
-    To be asked where there is a processor for it: llvmlite is not installed everywhere.
-    """
-    from hpsearch.native.rules import RULES
-
+    """Return the name of our own kernel of a rule, of exactly this class; None: there is none."""
     name = rule.model_fields["name"].default
     return name if name in RULES and REGISTRY.get(name) is rule else None
 

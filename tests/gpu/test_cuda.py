@@ -159,14 +159,14 @@ def test_no_step_waits_for_the_device(name: str) -> None:
     pack = engine(dtype=torch.float32).pack(trial(model=MODELS[name], batch_size=10), 4)
     pack.try_out(4, 40)  # 20 steps an epoch: twice every kind, so all are recorded
     lanes = pack.lanes[:4]
-    batches, step = pack._begin(lanes)
+    epoch = pack.begin(lanes)
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        pack._take(range(pack.n_steps), lanes, batches, step)
+        epoch.take(range(pack.n_steps))
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert bool(step.sums.isfinite().all())
+    assert bool(epoch.step.sums.isfinite().all())
 
 
 def test_running_out_of_memory_halves_the_pack(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -243,12 +243,12 @@ def test_a_step_is_a_product_each_and_little_more(
         engine = Engine(CLASSES, LOWEST_LOSS, 1, precision="fast", dtype=torch.float64)
         pack = engine.pack(config, 3)
         pack.try_out(3, 2)
-        _, step = pack._begin(pack.lanes)
-        pack._take(range(1), pack.lanes, None, step)  # the first one looks at norms, too
+        epoch = pack.begin(pack.lanes)
+        epoch.take(range(1))  # the first one looks at norms, too
         launches.clear()
         counter = Counted()
         with counter:
-            pack._take(range(1, 2), pack.lanes, None, step)
+            epoch.take(range(1, 2))
         return counter.n + len(launches)
 
     # 5 products, 2 biases, relu and back, 2 gradients of biases; batch, loss, 4 updates;

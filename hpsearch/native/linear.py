@@ -1,0 +1,242 @@
+"""The kernels of a linear layer, forward and backward: all lanes in a call.
+
+Matrices are rows in memory: activations ``[lanes, batch, features]``, weights ``[lanes, outputs,
+inputs]``. Strides are in bytes. What a lane gets is worked out by itself, in an order that its
+own sizes alone decide: it is bit for bit the same in any company, and zeros around a narrower
+lane change nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hpsearch.native.emitter import Emitter, Int, Vector
+from hpsearch.native.rules import RULES
+from hpsearch.native.tiles import Shape, Tiles
+from hpsearch.native.updates import coefficients_of, take
+
+_LINE = 64  # bytes: of a line of the cache
+
+
+def scratch_bytes(batch: int, outputs: int, inputs: int) -> int:
+    """Return the bytes of scratch memory that are enough for any kernel of such a layer."""
+    rows, columns, deep = (n + 64 for n in (batch, outputs, inputs))
+    return 8 * (rows * max(columns, deep) + 64 * max(rows, columns, deep)) + 4 * _LINE
+
+
+class Linear:
+    """Writes the kernels of a linear layer.
+
+    Args:
+        emitter: Of the kernel.
+        shape: How blocks are cut.
+        arguments: By name.
+    """
+
+    def __init__(self, emitter: Emitter, shape: Shape, arguments: Mapping[str, Int]) -> None:
+        self.e, self.shape, self.a = emitter, shape, arguments
+        self.tiles = Tiles(emitter, shape)
+
+    # --- forward -------------------------------------------------------------------------------
+
+    def affine(self, activation: str) -> None:
+        """z[k, b, o] = f(sum over i of x[k, b, i] weight[k, o, i], plus bias[k, o])."""
+        e, shape, a = self.e, self.shape, self.a
+        size, left, right = shape.size, shape.left, shape.right
+        batch, outputs, inputs = a["batch"], a["outputs"], a["inputs"]
+        n_vectors = inputs.ceil(shape.run)
+        row_bytes = n_vectors * (shape.lanes * size)
+        xs = a["scratch"]
+        ws = xs + (batch + left) * row_bytes
+        self.tiles.clear(xs + batch * row_bytes, row_bytes * left)
+        kind = shape.vector(right)
+        with e.loop(a["lanes"]) as k:
+            weight = a["weight"] + k * outputs * inputs * size
+            bias = a["bias"] + k * outputs * size
+            z = a["z"] + k * batch * outputs * size
+            is_new = e.b.or_(k.is_(0), e.b.not_(a["x_lane"].is_(0)))
+            with e.when(is_new):
+                self.tiles.pack_rows(a["x"] + k * a["x_lane"], a["x_row"], batch, inputs, xs)
+            with e.loop(outputs, right) as o:
+                n = (outputs - o).min(right)
+                is_there = e.first(n, kind)
+                self.tiles.pack_rows(weight + o * inputs * size, inputs * size, n, inputs, ws)
+                more = e.load_where(is_there, bias + o * size, kind)
+                with e.loop(batch, left) as b:
+                    sums = self.tiles.dot(xs + b * row_bytes, row_bytes, ws, row_bytes, n_vectors)
+                    for m, total in enumerate(sums):
+                        h = self._activated(activation, total + more)
+                        with e.when(b + m < batch):
+                            e.store_where(is_there, h, z + ((b + m) * outputs + o) * size)
+
+    # --- backward ------------------------------------------------------------------------------
+
+    def input_gradient(self, activation: str) -> None:
+        """out[k, b, i] = f'(h[k, b, i]) times the sum over o of d[k, b, o] weight[k, o, i]."""
+        e, shape, a = self.e, self.shape, self.a
+        size = shape.size
+        batch, outputs, inputs = a["batch"], a["outputs"], a["inputs"]
+        n_groups = outputs.ceil(shape.group)
+        row_bytes = outputs.ceil(shape.run) * (shape.lanes * size)
+        rows, panel = a["scratch"], a["scratch"] + (batch + shape.rows) * row_bytes
+        self.tiles.clear(rows + batch * row_bytes, row_bytes * shape.rows)
+        with e.loop(a["lanes"]) as k:
+            weight = a["weight"] + k * outputs * inputs * size
+            self.tiles.pack_rows(a["d"] + k * a["d_lane"], a["d_row"], batch, outputs, rows)
+
+            def panel_of(i: Int, masks: Sequence[Any], weight: Int = weight) -> None:
+                self.tiles.pack_panel(
+                    weight + i * size, inputs * size, outputs, panel, masks, shape.lanes
+                )
+                with e.loop(batch, shape.rows) as b:
+                    block = self.tiles.outer(
+                        rows + b * row_bytes,
+                        (row_bytes, 4 if shape.is_paired else size),
+                        panel,
+                        n_groups,
+                        len(masks),
+                    )
+                    for m, vectors in enumerate(block):
+                        with e.when(b + m < batch):
+                            for v, total in enumerate(vectors):
+                                at = ((k * batch + b + m) * inputs + i + v * shape.lanes) * size
+                                h = None
+                                if activation != "none":
+                                    h = e.load_where(masks[v], a["h"] + at, shape.vector())
+                                slope = total if h is None else self._slope(activation, total, h)
+                                e.store_where(masks[v], slope, a["out"] + at)
+
+            self._panels(inputs, panel_of)
+
+    def _activated(self, activation: str, z: Vector) -> Vector:
+        """Return the function of some numbers; NaN stays NaN."""
+        if activation == "relu":
+            return self.e.constant(0.0, z.value.type).where(z.below(0.0), z)
+        if activation == "leaky_relu":
+            return (z * 0.01).where(z.below(0.0), z)
+        return z
+
+    def _slope(self, activation: str, d: Vector, h: Vector) -> Vector:
+        """Return a gradient times the derivative, which the output ``h`` tells."""
+        if activation == "relu":
+            return d.where(h.exceeds(0.0), 0.0)
+        if activation == "leaky_relu":
+            return d.where(h.exceeds(0.0), d * 0.01)
+        if activation == "tanh":
+            return d * (1.0 - h * h)
+        if activation == "sigmoid":
+            return d * ((1.0 - h) * h)
+        raise AssertionError(activation)
+
+    def weight_gradient(self) -> None:
+        """weight_out[k, o, i] = sum over b of d[k, b, o] x[k, b, i], and the sums of d alone."""
+        e, a = self.e, self.a
+
+        def keep(total: Vector, mask: Any, at: Int, of: str) -> None:
+            e.store_where(mask, total, a[f"{of}_out"] + at)
+
+        self._gradients(keep, lambda _k: None, lambda _at: None)
+
+    def weight_step(self, rule: str) -> None:
+        """Take a rule's step by the gradients, which are nowhere written."""
+        e, shape, a = self.e, self.shape, self.a
+        n_buffers, names = RULES[rule].n_buffers, RULES[rule].coefficients
+        coefficients: dict[str, Vector] = {}
+
+        def begin(k: Int) -> None:
+            coefficients.update(coefficients_of(e, shape, a["table"], k, names))
+
+        def buffers(of: str) -> list[Int]:
+            return [a[f"{of}_{which}"] for which in ("first", "second")[:n_buffers]]
+
+        def change(total: Vector, mask: Any, at: Int, of: str) -> None:
+            w = e.load_where(mask, a[of] + at, total.value.type)
+            gradient = total
+            if of == "weight":
+                gradient = w.fma(e.broadcast(coefficients["l2"], total.value.type), total)
+            take(e, rule, w, gradient, mask, (a[of], buffers(of)), at, coefficients)
+
+        def expect(at: Int) -> None:
+            for place in (a["weight"], *buffers("weight")):
+                e.prefetch(place + at)
+
+        self._gradients(change, begin, expect)
+
+    def _gradients(self, use: Any, begin: Any, expect: Any) -> None:
+        """Write the loops over both gradients of a layer.
+
+        Args:
+            use: Given some numbers of a gradient, which of them there are, where they stand, and
+                of what.
+            begin: Given the lane before its first numbers.
+            expect: Given where numbers will stand, ahead of time.
+        """
+        e, shape, a = self.e, self.shape, self.a
+        size, rows = shape.size, shape.rows
+        batch, outputs, inputs = a["batch"], a["outputs"], a["inputs"]
+        n_groups = batch.ceil(shape.group)
+        tile_bytes = n_groups * (rows * size)  # a pair of bfloat16 is as large as a float32
+        left = a["scratch"]
+        panel = left + outputs.ceil(rows) * tile_bytes
+        few = shape.vector(rows)
+        with e.loop(a["lanes"]) as k:
+            begin(k)
+            d, x = a["d"] + k * a["d_lane"], a["x"] + k * a["x_lane"]
+            with e.loop(outputs, rows) as o:
+                is_there = e.first(outputs - o, few)
+                total = e.variable(e.constant(0.0, few))
+                self.tiles.pack_panel(
+                    d + o * size,
+                    a["d_row"],
+                    batch,
+                    left + o // rows * tile_bytes,
+                    [is_there],
+                    rows,
+                    total,
+                )
+                use(total.get(), is_there, (k * outputs + o) * size, "bias")
+
+            def panel_of(i: Int, masks: Sequence[Any], k: Int = k, x: Int = x) -> None:
+                self.tiles.pack_panel(x + i * size, a["x_row"], batch, panel, masks, shape.lanes)
+                with e.loop(outputs, rows) as o:
+                    first = ((k * outputs + o) * inputs + i) * size
+                    for m in range(rows):
+                        for line in range(0, len(masks) * shape.lanes * size, _LINE):
+                            expect(first + inputs * (m * size) + line)
+                    block = self.tiles.outer(
+                        left + o // rows * tile_bytes,
+                        (size, rows * size),
+                        panel,
+                        n_groups,
+                        len(masks),
+                    )
+                    for m, vectors in enumerate(block):
+                        with e.when(o + m < outputs):
+                            for v, total in enumerate(vectors):
+                                at = first + (inputs * m + v * shape.lanes) * size
+                                use(total, masks[v], at, "weight")
+
+            self._panels(inputs, panel_of)
+
+    def _panels(self, inputs: Int, panel_of: Any) -> None:
+        """Write what is done for each panel of columns; the last one may be a narrow one."""
+        e, shape = self.e, self.shape
+        kind = shape.vector()
+        wide = shape.vectors * shape.lanes
+        with e.loop(inputs, wide) as i:
+            n = (inputs - i).min(wide)
+
+            def of(vectors: int, i: Int = i, n: Int = n) -> None:
+                masks = [e.first(n - v * shape.lanes, kind) for v in range(vectors)]
+                panel_of(i, masks)
+
+            self._choose(n, shape.vectors, of)
+
+    def _choose(self, n: Int, vectors: int, of: Any) -> None:
+        if vectors == 1:
+            of(1)
+            return
+        with self.e.either(self.e.whole((vectors - 1) * self.shape.lanes) < n) as (is_so, is_not):
+            with is_so:
+                of(vectors)
+            with is_not:
+                self._choose(n, vectors - 1, of)
