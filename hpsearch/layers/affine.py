@@ -21,11 +21,14 @@ class RuleStep:
         rule: By its name in :data:`hpsearch.native.rules.RULES`.
         coefficients: Of this step, ``[lanes, names]``, that of the l2 term last.
         buffers: For each running value of the rule a tensor for each trained parameter.
+        signs: Where squares of the gradient, of the weight matrices before the step and of their
+            changes are added up, ``[lanes, 3]``, float64; None: nowhere.
     """
 
     rule: str
     coefficients: Tensor
     buffers: Sequence[Sequence[Tensor]]
+    signs: Tensor | None = None
 
 
 class Affine(ABC):

@@ -7,7 +7,7 @@ from hpsearch.errors import ShapeError
 from hpsearch.layers.activations import Activation
 from hpsearch.layers.affine import Affine, RuleStep
 from hpsearch.layers.products import may_round
-from hpsearch.native.kernels import scratch_bytes
+from hpsearch.native.kernels import MEASURED, scratch_bytes
 from hpsearch.native.library import Kernel, kernel, launch
 from hpsearch.native.processor import processor
 
@@ -162,9 +162,11 @@ class NativeAffine(Affine):
             self._room(batch, outputs, inputs),
             *first,
             *second,
+            0 if rule.signs is None else rule.signs.data_ptr(),
         )
         kept = (rows, inner, weight, bias, rule, self._scratch)
-        launch(self._kernel("weight_step", weight, rule.rule), arguments, kept)
+        variant = rule.rule if rule.signs is None else f"{rule.rule}{MEASURED}"
+        launch(self._kernel("weight_step", weight, variant), arguments, kept)
 
     def _kernel(self, name: str, weight: Tensor, variant: str = "") -> Kernel:
         is_paired = (

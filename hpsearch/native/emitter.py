@@ -117,6 +117,11 @@ class Emitter:
         variable.set(start)
         return variable
 
+    def room(self, n: int, kind: ir.VectorType) -> "Int":
+        """Return the address of memory of the kernel's own, for ``n`` vectors."""
+        place = self._entry.alloca(kind, n)
+        return Int(self, self._entry.ptrtoint(place, _INT))
+
     def load(self, address: "Int", kind: Any, align: int | None = None) -> "Vector":
         """Return what stands at an address."""
         value = self.b.load(self._pointer(address, kind), align=align or _size(_element(kind)))
@@ -326,7 +331,7 @@ class Int:
     def __rmul__(self, other: Whole) -> "Int":
         return self * other
 
-    def __floordiv__(self, other: int) -> "Int":
+    def __floordiv__(self, other: Whole) -> "Int":
         return Int(self._e, self._e.b.sdiv(self.value, self._e.whole(other).value))
 
     def __lt__(self, other: Whole) -> Any:

@@ -25,15 +25,47 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "weight_step": (
         *(*_LAYER, "d", "d_lane", "d_row", "x", "x_lane", "x_row", "weight", "bias"),
         *("table", "scratch", "weight_first", "bias_first", "weight_second", "bias_second"),
+        "signs",
     ),
     "update": ("lanes", "size", "weight", "gradient", "table", "is_decayed", "first", "second"),
     "cross_entropy": (
         *("lanes", "batch", "classes", "z", "d", "y", "y_lane", "smoothing", "sums"),
     ),
     "pick": ("lanes", "rows", "features", "source", "order", "order_lane", "scale", "out"),
-    "play": ("calls", "n_calls", "first", "n_steps", "work"),
+    "play": ("calls", "n_calls", "lanes", "first", "n_steps", "work"),
 }
 """What each kernel takes, in order: whole numbers of 64 bits; strides are in bytes."""
+
+MEASURED = " measured"
+"""Behind the name of a rule: a ``weight_step`` that adds up what the step was like, too."""
+
+
+def lane_bytes(name: str, arguments: Mapping[str, int], size: int, columns: int) -> dict[str, int]:
+    """Return how far it is, in each array a kernel is given, from one lane to the next.
+
+    Args:
+        name: Of the kernel.
+        arguments: Of a call.
+        size: Bytes of a number.
+        columns: Of the table of coefficients.
+    """
+    a = arguments
+    if name == "cross_entropy":
+        z = a["batch"] * a["classes"] * size
+        return {"z": z, "d": z, "y": a["y_lane"], "smoothing": size, "sums": 16}
+    if name == "pick":
+        out = a["rows"] * a["features"] * size if a["order_lane"] else 0
+        return {"order": a["order_lane"], "out": out}
+    matrix, column = a["outputs"] * a["inputs"] * size, a["outputs"] * size
+    above, below = a["batch"] * a["outputs"] * size, a["batch"] * a["inputs"] * size
+    if name == "affine":
+        return {"weight": matrix, "bias": column, "x": a["x_lane"], "z": above}
+    if name == "input_gradient":
+        return {"weight": matrix, "d": a["d_lane"], "h": below, "out": below}
+    matrices = dict.fromkeys(("weight", "weight_first", "weight_second"), matrix)
+    vectors = dict.fromkeys(("bias", "bias_first", "bias_second"), column)
+    rest = {"d": a["d_lane"], "x": a["x_lane"], "table": columns * size, "signs": 24}
+    return {**matrices, **vectors, **rest}
 
 
 def write(module: ir.Module, name: str, shape: Shape, variant: str = "") -> None:
@@ -44,8 +76,8 @@ def write(module: ir.Module, name: str, shape: Shape, variant: str = "") -> None
         name: One of :data:`ARGUMENTS`.
         shape: How blocks are cut.
         variant: Of ``affine``: the activation that follows; of ``input_gradient``: the one whose
-            derivative is multiplied by; of ``weight_step`` and ``update``: the rule; of ``pick``:
-            ``bytes`` or ``reals``, what examples are stored as.
+            derivative is multiplied by; of ``weight_step`` and ``update``: the rule, which
+            :data:`MEASURED` may follow; of ``pick``: ``bytes`` or ``reals``, what examples are.
     """
     emitter = Emitter(module, name)
     found = (emitter.argument(i) for i in range(len(ARGUMENTS[name])))
@@ -58,7 +90,8 @@ def write(module: ir.Module, name: str, shape: Shape, variant: str = "") -> None
     elif name == "weight_gradient":
         linear.weight_gradient()
     elif name == "weight_step":
-        linear.weight_step(variant)
+        rule = variant.removesuffix(MEASURED)
+        linear.weight_step(rule, is_measured=rule != variant)
     elif name == "update":
         update(emitter, shape, arguments, variant)
     elif name == "cross_entropy":

@@ -11,7 +11,7 @@ from hpsearch.native.processor import Processor
 from hpsearch.native.tape import Tape
 
 # llvmlite is not installed everywhere: what needs it is imported where a kernel is made
-_OPTIMISE = 3
+_OPTIMISE = 2
 
 
 class Kernel:
@@ -23,12 +23,13 @@ class Kernel:
         names: Of its arguments, in order.
 
     Attributes:
+        name: As above.
         names: As above.
         address: Of its code.
     """
 
     def __init__(self, engine: Any, name: str, names: tuple[str, ...]) -> None:
-        self.names = names
+        self.name, self.names = name, names
         self.address = int(engine.get_function_address(name))
         self._engine = engine
         self._function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.address)
@@ -50,7 +51,8 @@ def launch(kernel: Kernel, arguments: Sequence[int], kept: Sequence[Any] = ()) -
     kernel(*arguments)
     tape = _tape.get()
     if tape is not None:
-        tape.note(kernel.address, kernel.names, arguments, kept)
+        by_name = dict(zip(kernel.names, arguments, strict=True))
+        tape.note(kernel.name, kernel.address, by_name, kept)
 
 
 @contextmanager
@@ -79,7 +81,7 @@ def kernel(
         is_paired: Whether products are worked out in bfloat16.
         variant: As :func:`hpsearch.native.kernels.write` takes it.
 
-    Cost: 0.05-0.3 s at the first call.
+    Cost: 0.02-0.15 s at the first call.
     """
     from llvmlite import ir
 
@@ -102,6 +104,9 @@ def _compiled(text: str, processor: Processor) -> Any:
     module = binding.parse_assembly(text)
     module.verify()
     tuning = binding.create_pipeline_tuning_options(speed_level=_OPTIMISE)
+    # kernels are written in vectors and in long loop bodies: nothing is left to gain by these
+    tuning.loop_unrolling = tuning.loop_interleaving = False
+    tuning.loop_vectorization = tuning.slp_vectorization = False
     builder = binding.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)
     engine = binding.create_mcjit_compiler(module, machine)

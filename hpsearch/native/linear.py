@@ -95,15 +95,16 @@ class Linear:
                         n_groups,
                         len(masks),
                     )
-                    for m, vectors in enumerate(block):
-                        with e.when(b + m < batch):
-                            for v, total in enumerate(vectors):
-                                at = ((k * batch + b + m) * inputs + i + v * shape.lanes) * size
-                                h = None
-                                if activation != "none":
-                                    h = e.load_where(masks[v], a["h"] + at, shape.vector())
-                                slope = total if h is None else self._slope(activation, total, h)
-                                e.store_where(masks[v], slope, a["out"] + at)
+                    with e.loop((batch - b).min(shape.rows)) as m:
+                        first = ((k * batch + b + m) * inputs + i) * size
+                        for v, mask in enumerate(masks):
+                            at = first + v * (shape.lanes * size)
+                            total = self._sum(block, m, v, len(masks))
+                            h = None
+                            if activation != "none":
+                                h = e.load_where(mask, a["h"] + at, shape.vector())
+                            slope = total if h is None else self._slope(activation, total, h)
+                            e.store_where(mask, slope, a["out"] + at)
 
             self._panels(inputs, panel_of)
 
@@ -134,34 +135,58 @@ class Linear:
         def keep(total: Vector, mask: Any, at: Int, of: str) -> None:
             e.store_where(mask, total, a[f"{of}_out"] + at)
 
-        self._gradients(keep, lambda _k: None, lambda _at: None)
+        self._gradients(keep, lambda _k: None, lambda _at: None, lambda _k: None)
 
-    def weight_step(self, rule: str) -> None:
-        """Take a rule's step by the gradients, which are nowhere written."""
+    def weight_step(self, rule: str, *, is_measured: bool) -> None:
+        """Take a rule's step by the gradients, which are nowhere written.
+
+        If it is measured, squares are added to ``signs``, float64, ``[lanes, 3]``: those of the
+        gradient (its l2 term included), of the weights before, and of their changes; the last
+        two of the weight matrix alone.
+        """
         e, shape, a = self.e, self.shape, self.a
         n_buffers, names = RULES[rule].n_buffers, RULES[rule].coefficients
         coefficients: dict[str, Vector] = {}
-
-        def begin(k: Int) -> None:
-            coefficients.update(coefficients_of(e, shape, a["table"], k, names))
+        nothing = e.constant(0.0, shape.vector())
+        squares = [e.variable(nothing) for _ in range(3 if is_measured else 0)]
 
         def buffers(of: str) -> list[Int]:
             return [a[f"{of}_{which}"] for which in ("first", "second")[:n_buffers]]
+
+        def begin(k: Int) -> None:
+            coefficients.update(coefficients_of(e, shape, a["table"], k, names))
 
         def change(total: Vector, mask: Any, at: Int, of: str) -> None:
             w = e.load_where(mask, a[of] + at, total.value.type)
             gradient = total
             if of == "weight":
                 gradient = w.fma(e.broadcast(coefficients["l2"], total.value.type), total)
-            take(e, rule, w, gradient, mask, (a[of], buffers(of)), at, coefficients)
+            new = take(e, rule, w, gradient, mask, (a[of], buffers(of)), at, coefficients)
+            if is_measured and of == "weight":
+                for square, value in zip(squares, (gradient, w, new - w), strict=True):
+                    square.set(value.fma(value, square.get()))
+            elif is_measured:
+                few = gradient.where(mask, 0.0)
+                self._add(a["signs"] + at // (a["outputs"] * shape.size) * 24, few * few)
 
         def expect(at: Int) -> None:
             for place in (a["weight"], *buffers("weight")):
                 e.prefetch(place + at)
 
-        self._gradients(change, begin, expect)
+        def end(k: Int) -> None:  # of a panel: in float32, few numbers are added up
+            for i, square in enumerate(squares):
+                self._add(a["signs"] + k * 24 + i * 8, square.get())
+                square.set(nothing)
 
-    def _gradients(self, use: Any, begin: Any, expect: Any) -> None:
+        self._gradients(change, begin, expect, end)
+
+    def _add(self, at: Int, values: Vector) -> None:
+        """Add the sum of some numbers to a float64."""
+        e = self.e
+        more = e.widened(values.folded(lambda x, y: x + y))
+        e.store(e.load(at, more.value.type) + more, at)
+
+    def _gradients(self, use: Any, begin: Any, expect: Any, end: Any) -> None:
         """Write the loops over both gradients of a layer.
 
         Args:
@@ -169,6 +194,7 @@ class Linear:
                 of what.
             begin: Given the lane before its first numbers.
             expect: Given where numbers will stand, ahead of time.
+            end: Given the lane after the last numbers of a panel.
         """
         e, shape, a = self.e, self.shape, self.a
         size, rows = shape.size, shape.rows
@@ -199,9 +225,9 @@ class Linear:
                 self.tiles.pack_panel(x + i * size, a["x_row"], batch, panel, masks, shape.lanes)
                 with e.loop(outputs, rows) as o:
                     first = ((k * outputs + o) * inputs + i) * size
-                    for m in range(rows):
+                    for ahead in range(rows):
                         for line in range(0, len(masks) * shape.lanes * size, _LINE):
-                            expect(first + inputs * (m * size) + line)
+                            expect(first + inputs * (ahead * size) + line)
                     block = self.tiles.outer(
                         left + o // rows * tile_bytes,
                         (size, rows * size),
@@ -209,13 +235,20 @@ class Linear:
                         n_groups,
                         len(masks),
                     )
-                    for m, vectors in enumerate(block):
-                        with e.when(o + m < outputs):
-                            for v, total in enumerate(vectors):
-                                at = first + (inputs * m + v * shape.lanes) * size
-                                use(total, masks[v], at, "weight")
+                    with e.loop((outputs - o).min(rows)) as m:
+                        for v, mask in enumerate(masks):
+                            at = first + (inputs * m + v * shape.lanes) * size
+                            use(self._sum(block, m, v, len(masks)), mask, at, "weight")
+                end(k)
 
             self._panels(inputs, panel_of)
+
+    def _sum(self, block: Int, row: Int, vector: int, vectors: int) -> Vector:
+        """Return some of the sums of an outer block."""
+        number = row * vectors + vector
+        return self.e.load(
+            block + number * (self.shape.lanes * self.shape.size), self.shape.vector()
+        )
 
     def _panels(self, inputs: Int, panel_of: Any) -> None:
         """Write what is done for each panel of columns; the last one may be a narrow one."""

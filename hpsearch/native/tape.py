@@ -9,22 +9,25 @@ if TYPE_CHECKING:  # it needs llvmlite, which is not installed everywhere
     from hpsearch.native.emitter import Emitter, Int
 
 WIDTH = 24  # arguments a kernel has at most
-_CALL = 1 + 2 * WIDTH  # whole numbers noted of a call
+_CALL = 1 + 3 * WIDTH  # whole numbers noted of a call
 
 
 def play(e: "Emitter", a: Mapping[str, "Int"]) -> None:
-    """Make all calls for each of some steps, one step after the other.
+    """Make all calls for each of some steps, one step after the other: lane after lane.
 
-    A call is the address of its kernel, its arguments at step 0, and by how much each of them
-    grows from step to step.
+    What a lane is trained by stays in the cache from step to step, which all lanes would not.
+
+    A call is the address of its kernel, its arguments for the first lane at step 0, and by how
+    much each of them grows from step to step and from lane to lane.
     """
-    with e.loop(a["n_steps"]) as i:
+    with e.loop(a["lanes"]) as lane, e.loop(a["n_steps"]) as i:
         step = a["first"] + i
         with e.loop(a["n_calls"]) as k:
             call = a["calls"] + k * (_CALL * 8)
             with e.loop(WIDTH) as j:
                 at = call + 8 + j * 8
-                value = e.load_whole(at) + step * e.load_whole(at + WIDTH * 8)
+                by_step, by_lane = (e.load_whole(at + n * (WIDTH * 8)) for n in (1, 2))
+                value = e.load_whole(at) + step * by_step + lane * by_lane
                 e.store_whole(value, a["work"] + j * 8)
             e.invoke(e.load_whole(call), a["work"])
 
@@ -35,34 +38,54 @@ class Tape:
     Args:
         steps: By how much arguments of these names grow from step to step.
         at: The step that is noted.
+        n_lanes: Its lanes.
+        size: Bytes of a number.
+        columns: Of the table of coefficients.
     """
 
-    def __init__(self, steps: Mapping[str, int], at: int) -> None:
-        self._steps, self._at = steps, at
+    def __init__(
+        self, steps: Mapping[str, int], at: int, *, n_lanes: int, size: int, columns: int
+    ) -> None:
+        self._steps, self._at, self._n_lanes = steps, at, n_lanes
+        self._size, self._columns = size, columns
         self._calls: list[list[int]] = []
         self._kept: list[Any] = []
         self._noted = np.zeros((0, _CALL), np.int64)
         self._work = np.zeros(WIDTH, np.int64)
 
     def note(
-        self, address: int, names: Sequence[str], arguments: Sequence[int], kept: Sequence[Any]
+        self,
+        name: str,
+        address: int,
+        arguments: Mapping[str, int],
+        kept: Sequence[Any],
     ) -> None:
         """Note a call.
 
         Args:
-            address: Of the kernel.
-            names: Of its arguments.
+            name: Of the kernel.
+            address: Of its code.
             arguments: Of the call.
             kept: What has to live as long as the tape.
         """
-        rest = [0] * (WIDTH - len(names))
-        grow = [self._steps.get(name, 0) for name in names]
-        first = [value - self._at * by for value, by in zip(arguments, grow, strict=True)]
-        self._calls.append([address, *first, *rest, *grow, *rest])
+        from hpsearch.native.kernels import lane_bytes
+
+        by_lane = lane_bytes(name, arguments, self._size, self._columns)
+        first = {
+            which: value - self._at * self._steps.get(which, 0)
+            for which, value in arguments.items()
+        } | {"lanes": 1}
+        rows = (
+            [first[which] for which in arguments],
+            [self._steps.get(which, 0) for which in arguments],
+            [by_lane.get(which, 0) for which in arguments],
+        )
+        rest = [0] * (WIDTH - len(arguments))
+        self._calls.append([address, *(value for row in rows for value in (*row, *rest))])
         self._kept.extend(kept)
         self._noted = np.array(self._calls, np.int64)
 
     def arguments(self, first: int, n_steps: int) -> tuple[int, ...]:
         """Return what :func:`play` takes, to play ``n_steps`` steps from ``first`` on."""
         calls, work = self._noted.ctypes.data, self._work.ctypes.data
-        return calls, len(self._calls), first, n_steps, work
+        return calls, len(self._calls), self._n_lanes, first, n_steps, work

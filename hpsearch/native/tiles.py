@@ -190,8 +190,10 @@ class Tiles:
         right: Int,
         n_groups: Int,
         vectors: int,
-    ) -> list[list[Vector]]:
-        """Return the sums of an outer block, a row of vectors for each of its rows.
+    ) -> Int:
+        """Return where the sums of an outer block stand: row after row, of whole vectors each.
+
+        They are overwritten by those of the next one.
 
         Args:
             left: Address of the first unit of the left side.
@@ -213,7 +215,10 @@ class Tiles:
                 a = e.broadcast(unit, shape.units)
                 for v in range(vectors):
                     totals[m][v].set(self._multiply(totals[m][v].get(), a, b[v]))
-        return [[total.get() for total in row] for row in totals]
+        place = e.room(shape.rows * vectors, shape.vector())
+        for i, total in enumerate(chain.from_iterable(totals)):
+            e.store(total.get(), place + i * vector_bytes)
+        return place
 
     def dot(
         self, left: Int, left_step: Int, right: Int, right_step: Int, n_vectors: Int

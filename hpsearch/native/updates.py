@@ -41,8 +41,8 @@ def take(
     places: tuple[Int, Sequence[Int]],
     at: Int,
     coefficients: Mapping[str, Vector],
-) -> None:
-    """Apply a rule to some numbers and write what it changes.
+) -> Vector:
+    """Apply a rule to some numbers, write what it changes, and return the new weights.
 
     Args:
         e: Of the kernel.
@@ -62,3 +62,4 @@ def take(
     e.store_where(mask, new, weight + at)
     for buffer, value in zip(buffers, kept, strict=True):
         e.store_where(mask, value, buffer + at)
+    return new

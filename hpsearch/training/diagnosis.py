@@ -9,7 +9,7 @@ from hpsearch.layers.network import Network
 
 _SAME = 1e-6  # spread of a unit's output over all examples below which it says nothing
 _FLAT = 0.005  # of the way between the two ends a function flattens towards: 0.99 of tanh
-_TINY = 1e-30  # keeps the ratio of a lane without weights finite
+TINY = 1e-30  # keeps the ratio of a lane without weights finite
 
 
 class Watch:
@@ -76,4 +76,4 @@ def norms(tensors: Sequence[Tensor], which: Sequence[bool] | None = None) -> Ten
 def ratios(before: Sequence[Tensor], after: Sequence[Tensor]) -> Tensor:
     """Return by how much of their own size each lane's weights were changed, ``[lanes]``."""
     changes = [new - old for old, new in zip(before, after, strict=True)]
-    return norms(changes) / norms(before).clamp_min(_TINY)
+    return norms(changes) / norms(before).clamp_min(TINY)

@@ -25,9 +25,13 @@ def optimizer_of(config: TrialConfig) -> Optimizer:
 
 def signature(config: TrialConfig, n_examples: int) -> Hashable:
     """Return what lanes of one tensor program must have in common, widths apart."""
+    optimizer = optimizer_of(config)
     return (
         model_of(config).program(),
-        type(config.optimizer),
+        type(optimizer),
+        # gradients have to be seen whole before they are used: another program, to the last bit
+        optimizer.gradient_clip_norm is not None,
+        optimizer.l1 > 0,
         min(config.training.batch_size, n_examples),
     )
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hpsearch.layers.network import Network
 from hpsearch.layers.stack import Stack
-from hpsearch.training.diagnosis import norms, ratios
+from hpsearch.training.diagnosis import TINY, norms, ratios
 from hpsearch.training.lane import Lane
 from hpsearch.training.losses import Loss
 from hpsearch.training.packing import optimizer_of
@@ -101,7 +101,7 @@ class Step:
         self._nothing_left = [0.0] * n_lanes
         # whether nobody needs to see gradients before the weights are changed by them
         is_free = self._l1 is None and self._l2 is None and self._clip is None
-        self._descends = is_free and network.takes_steps
+        self._descends = is_free and network.takes_steps and self._update.has_rule_steps
         self._adds_up = network.takes_steps and loss.has_kernel(resident.dtype)
         self._smoothings = torch.tensor(
             [lane.spec.config.training.label_smoothing for lane in lanes], dtype=torch.float64
@@ -116,6 +116,7 @@ class Step:
         self._n_gradient_norms = 0
         self._ratios = torch.zeros_like(self.sums[:, 0])
         self._n_ratios = 0
+        self._signs = torch.zeros((n_lanes, 3), dtype=torch.float64, device=resident.device)
         self._compared_at = min(_COMPARED_AT, n_steps - 1)
         self._n_steps = n_steps
         self._first = 0
@@ -197,10 +198,16 @@ class Step:
 
     def _change(self, d: Tensor, offset: int, kind: Kind) -> None:
         """Change the weights, given the gradient of the outputs."""
-        step = self._update.rule_step(offset) if self._descends and kind.is_plain else None
-        if step is not None:
+        signs = None if kind.is_plain else self._signs
+        if self._descends:
+            step = self._update.rule_step(offset, signs)
             others = self._network.descend(self._weights, self._gradients, d, step)
+            rest = [gradient for gradient in others if gradient is not None]
+            if signs is not None and rest:
+                signs[:, 0] += norms(rest).square()
             self._update.take_rest(offset, others)
+            if signs is not None:
+                self.look(kind)
             return
         gradients = self._network.backward(self._weights, self._gradients, d)
         self._penalise(gradients, self._l2_sampled if kind.is_sampled else self._l2)
@@ -220,6 +227,15 @@ class Step:
         self._update(offset, gradients, left)
         self._ratios += ratios(before, self._matrices())
 
+    def look(self, kind: Kind) -> None:
+        """Take in what a network that changed its weights itself has added up of a step."""
+        gradient, before, change = self._signs.unbind(1)
+        if kind.is_sampled:
+            self._gradient_norms += gradient.sqrt()
+        if kind.is_compared:
+            self._ratios += change.sqrt() / before.sqrt().clamp_min(TINY)
+        self._signs.zero_()
+
     @property
     def update(self) -> Update:
         """What changes the weights."""
@@ -229,9 +245,16 @@ class Step:
         """Return the coefficients of the lanes that hold for the whole epoch."""
         return self._l1, self._l2, self._l2_sampled, self._clip, self._smoothing
 
+    def coefficients(self, offset: int) -> Tensor:
+        """Return those of a step among the prepared ones, if :attr:`is_kernels`.
+
+        ``[lanes, names]``; those of the next step follow them in memory.
+        """
+        return self._update.rule_step(offset).coefficients
+
     @property
     def is_kernels(self) -> bool:
-        """Whether a plain step is nothing but kernels of our own, given a batch."""
+        """Whether a step is nothing but kernels of our own, given a batch."""
         return (
             self._adds_up and self._descends and self._network.has_kernels(len(self._smoothings))
         )

@@ -7,9 +7,9 @@ from numpy import int32
 from numpy.typing import NDArray
 
 from hpsearch.training.batches import Batches
-from hpsearch.training.plain_steps import PlainSteps
 from hpsearch.training.resident import Resident
-from hpsearch.training.step import Step
+from hpsearch.training.step import Kind, Step
+from hpsearch.training.taped import Taped
 
 
 class Stepwise:
@@ -34,35 +34,34 @@ class Stepwise:
     ) -> None:
         self.step = step
         self._batches, self._resident, self._keys = batches, resident, keys
-        self._plain = PlainSteps(step, batches, resident) if step.is_kernels else None
+        self._taped = Taped(step, batches, resident) if step.is_kernels else None
 
     def take(self, steps: range) -> None:
         """Take the steps of these numbers, counted within the epoch from 0."""
         step, batches = self.step, self._batches
         step.prepare(steps)
         keys = torch.from_numpy(self._keys(steps)).to(self._resident.device).unbind(0)
-        for numbers, is_plain in self._stretches(steps):
+        for numbers, kind in self._stretches(steps):
             offset = numbers.start - steps.start
-            if is_plain and self._plain is not None:
-                self._plain.take(numbers, offset, keys[offset])
+            if kind is not None and self._taped is not None:
+                self._taped.take(numbers, kind, offset, keys[offset])
                 continue
             for inputs, targets in batches.of(numbers):
                 for x, y, aim in zip(inputs, targets, step.aims(targets), strict=True):
                     step(x, y, aim, offset, keys[offset])
                     offset += 1
 
-    def _stretches(self, steps: range) -> Iterator[tuple[range, bool]]:
-        """Yield the steps in order: plain ones of whole batches together, with True, or others."""
-        if self._plain is None:
-            yield steps, False
-            return
+    def _stretches(self, steps: range) -> Iterator[tuple[range, Kind | None]]:
+        """Yield the steps in order: those a tape can take by their kind, plain ones together."""
+        n_taped = 0 if self._taped is None else self._batches.n_whole
         start = steps.start
-        while start < steps.stop:
-            stop = start + 1
-            while stop < steps.stop and self._is_plain(stop) == self._is_plain(start):
+        while start < min(steps.stop, n_taped):
+            kind, stop = self.step.kind(start), start + 1
+            while kind.is_plain and stop < min(steps.stop, n_taped):
+                if not self.step.kind(stop).is_plain:
+                    break
                 stop += 1
-            yield range(start, stop), self._is_plain(start)
+            yield range(start, stop), kind
             start = stop
-
-    def _is_plain(self, number: int) -> bool:
-        return number < self._batches.n_whole and self.step.kind(number).is_plain
+        if start < steps.stop:
+            yield range(start, steps.stop), None

@@ -68,17 +68,16 @@ class Update(ABC):
             l2: What is left to add to the gradients, per lane; only if ``takes_l2``.
         """
 
-    def rule_step(self, offset: int) -> RuleStep | None:  # noqa: ARG002 - for updates that can
-        """Return the step as a network can take it by itself, l2 terms included; None: it cannot.
+    has_rule_steps: bool = False
+    """Whether there are :meth:`rule_step` and :meth:`take_rest`."""
+
+    def rule_step(self, offset: int, signs: Tensor | None = None) -> RuleStep:
+        """Return the step as a network can take it by itself, l2 terms included.
 
         Args:
             offset: Of the step among those prepared.
+            signs: Where to add up what it is like, as in :class:`RuleStep`; None: nowhere.
         """
-        return None
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes between the coefficients of :meth:`rule_step` at a step and at the next one."""
         raise NotImplementedError
 
     def take_rest(self, offset: int, gradients: Sequence[Tensor | None]) -> None:
@@ -201,6 +200,7 @@ class Native(Update):
     """
 
     takes_l2 = True
+    has_rule_steps = True
 
     def __init__(
         self, lanes: Sequence[Lane], n_steps: int, resident: Resident, trained: Trained
@@ -230,9 +230,9 @@ class Native(Update):
         """Call the kernel for each parameter."""
         self._take(offset, gradients, adds_l2=any(l2))
 
-    def rule_step(self, offset: int) -> RuleStep:
+    def rule_step(self, offset: int, signs: Tensor | None = None) -> RuleStep:
         """Return rule, coefficients and running values."""
-        return RuleStep(self._rule, self._row(offset), self._trained.buffers)
+        return RuleStep(self._rule, self._row(offset), self._trained.buffers, signs)
 
     def take_rest(self, offset: int, gradients: Sequence[Tensor | None]) -> None:
         """Call the kernel for each parameter that has a gradient."""
@@ -261,11 +261,6 @@ class Native(Update):
         """Return the coefficients of a step among those prepared, ``[lanes, names]``."""
         assert self._table is not None  # noqa: S101 - prepared
         return self._table[self._first + offset]
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes from one step's coefficients to the next one's."""
-        return self._row(0).nbytes
 
 
 def native_rule(rule: type[Optimizer]) -> str | None:

@@ -26,16 +26,18 @@ def shapes(*widths: int) -> dict[str, tuple[int, ...]]:
         trial(model=Mlp(hidden_units=(16, 8), activation="tanh"), optimizer=Sgd(), batch_size=20),
         trial(model=Mlp(hidden_units=(16, 8)), optimizer=Adam(), batch_size=20),
         trial(model=Mlp(hidden_units=(16, 8)), optimizer=Sgd(), batch_size=21),
+        trial(model=Mlp(hidden_units=(16, 8)), optimizer=Sgd(l1=1e-9), batch_size=20),
+        trial(model=Mlp(hidden_units=(16, 8)), optimizer=Sgd(gradient_clip_norm=9), batch_size=20),
     ],
 )
-def test_depth_activation_rule_and_batch_size_divide(other: TrialConfig) -> None:
+def test_depth_activation_rule_batch_size_and_use_of_gradients_divide(other: TrialConfig) -> None:
     assert signature(BASE, 200) != signature(other, 200)
 
 
 def test_all_else_is_a_lanes_own() -> None:
     other = trial(
         model=Mlp(hidden_units=(9, 3), init="normal", init_scale=1.0),
-        optimizer=Sgd(learning_rate=1.0, momentum=0.5, nesterov=True, l1=1, l2=1),
+        optimizer=Sgd(learning_rate=1.0, momentum=0.5, nesterov=True, l2=1),
         batch_size=20,
         epochs=99,
         data_order="per_trial",

@@ -1,4 +1,4 @@
-"""Steps at which nobody looks at anything: noted down once an epoch, then played in one call."""
+"""Steps of an epoch that are kernels only: noted down once an epoch, then played in one call."""
 
 import torch
 from torch import Tensor
@@ -8,17 +8,17 @@ from hpsearch.native.processor import processor
 from hpsearch.native.tape import Tape
 from hpsearch.training.batches import Batches
 from hpsearch.training.resident import Resident
-from hpsearch.training.step import Step
+from hpsearch.training.step import Kind, Step
 
 
-class PlainSteps:
-    """The steps of an epoch that do nothing but train, of whole batches.
+class Taped:
+    """The steps of an epoch whose batches are whole, if nothing but kernels takes them.
 
     A tape of their kernels replaces the interpreter, which takes as long as a small network's
     products. What is noted is a step itself, so that both do the same.
 
     Args:
-        step: Of the epoch, nothing but kernels.
+        step: Of the epoch.
         batches: Its batches.
         resident: The examples.
     """
@@ -29,7 +29,7 @@ class PlainSteps:
         self._x = batches.room()
         scale = [resident.splits.shift, resident.splits.factor]
         self._scale = torch.tensor(scale, dtype=resident.dtype)
-        self._tape: Tape | None = None
+        self._tapes: dict[bool, Tape] = {}
         found = processor()
         assert found is not None  # noqa: S101 - there are kernels
         dtype = str(resident.dtype).removeprefix("torch.")
@@ -37,25 +37,36 @@ class PlainSteps:
         self._pick = kernel(found, "pick", dtype, variant=stored)
         self._play = kernel(found, "play", dtype)
 
-    def take(self, numbers: range, offset: int, keys: Tensor) -> None:
-        """Take steps, numbered within the epoch from 0.
+    def take(self, numbers: range, kind: Kind, offset: int, keys: Tensor) -> None:
+        """Take steps of one kind; only plain ones may be several.
 
         Args:
-            numbers: Of the steps.
+            numbers: Within the epoch, from 0.
+            kind: Of them.
             offset: Of the first one among those prepared.
             keys: Of one step: none is drawn from.
         """
-        if self._tape is None:
-            self._tape = self._noted(numbers.start, offset, keys)
+        if kind.is_plain not in self._tapes:
+            self._tapes[kind.is_plain] = self._noted(numbers.start, offset, keys)
             numbers = numbers[1:]
-        if numbers:
-            self._play(*self._tape.arguments(numbers.start, len(numbers)))
+        if not numbers:
+            return
+        self._play(*self._tapes[kind.is_plain].arguments(numbers.start, len(numbers)))
+        if not kind.is_plain:
+            self._step.count(kind)
+            self._step.look(kind)
 
     def _noted(self, number: int, offset: int, keys: Tensor) -> Tape:
         """Take one step and return the tape of it."""
-        size = self._batches.size
-        steps = {"order": size * 8, "y": size * 8, "table": self._step.update.row_bytes}
-        tape = Tape(steps, number)
+        size, row = self._batches.size, self._step.coefficients(offset)
+        number_bytes = self._targets.element_size()
+        tape = Tape(
+            {"order": size * 8, "y": size * number_bytes, "table": row.nbytes},
+            number,
+            n_lanes=row.shape[0],
+            size=row.element_size(),
+            columns=row.shape[1],
+        )
         with recording(tape):
             x = self._picked(number)
             y = self._targets[:, number * size : (number + 1) * size]
@@ -71,7 +82,7 @@ class PlainSteps:
             x.shape[2],
             source.data_ptr(),
             here.data_ptr(),
-            order.stride(0) * order.element_size(),
+            0 if self._batches.is_shared else order.stride(0) * order.element_size(),
             self._scale.data_ptr(),
             x.data_ptr(),
         )
