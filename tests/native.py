@@ -159,7 +159,9 @@ def _processors() -> list[Processor]:
             for feature, there in has.items()
         )
         name = binding.get_host_cpu_name()
-        return Processor(vector_bytes, n_registers, has_pairs, name, features)
+        return Processor(
+            vector_bytes, n_registers, has_pairs, has_tiles=False, name=name, features=features
+        )
 
     found = []
     if all(has.get(f"avx512{part}") for part in ("f", "vl", "bw", "dq")):

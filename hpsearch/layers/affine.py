@@ -141,12 +141,16 @@ class TorchAffine(Affine):
 def affine_of(*, is_exact: bool, device: torch.device) -> Affine:
     """Return the faster way on this device: our own machine code where there is some.
 
+    What may be rounded is left to torch where a processor multiplies matrices by tiles: its
+    library makes use of them.
+
     Args:
         is_exact: Whether a lane's result must be the one it has alone, to the last bit.
         device: Where the maps are worked out.
     """
-    if device.type == "cpu" and processor() is not None:
+    found = processor() if device.type == "cpu" else None
+    if found is not None and (is_exact or not found.has_tiles):
         from hpsearch.layers.native_affine import NativeAffine
 
-        return NativeAffine(is_exact=is_exact)
+        return NativeAffine(found, is_exact=is_exact)
     return TorchAffine(Products(is_exact=is_exact, is_layout_free=True))

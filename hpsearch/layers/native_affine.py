@@ -9,10 +9,10 @@ from hpsearch.layers.affine import Affine, RuleStep
 from hpsearch.layers.products import may_round
 from hpsearch.native.kernels import MEASURED, scratch_bytes
 from hpsearch.native.library import Kernel, kernel, launch
-from hpsearch.native.processor import processor
+from hpsearch.native.processor import Processor
 
 _ALIGNMENT = 64  # bytes
-_FORWARD = ("relu", "leaky_relu")  # activations worked out along with the sums
+_FORWARD = ("relu", "leaky_relu", "tanh", "sigmoid")  # activations worked out along with the sums
 _LEAST_SIDE = 16  # outputs and inputs of a layer whose products may be rounded: not a few classes
 
 
@@ -20,16 +20,15 @@ class NativeAffine(Affine):
     """Activations stand in memory example by example, ``[lanes, batch, features]``.
 
     Args:
+        processor: The one at hand.
         is_exact: Whether products must not be rounded to bfloat16. A lane's result is the one it
             has alone either way.
     """
 
     takes_steps = True
 
-    def __init__(self, *, is_exact: bool) -> None:
-        found = processor()
-        assert found is not None  # noqa: S101 - what affine_of asked
-        self._processor = found
+    def __init__(self, processor: Processor, *, is_exact: bool) -> None:
+        self._processor = processor
         self._is_exact = is_exact
         self._scratch = torch.empty(0, dtype=torch.uint8)
         self._address = 0
@@ -46,7 +45,7 @@ class NativeAffine(Affine):
     def activated(
         self, x: Tensor, weight: Tensor, bias: Tensor, activation: Activation
     ) -> tuple[Tensor, Tensor]:
-        """Apply simple functions while the sums are at hand, too."""
+        """Apply the function while the sums are at hand, too, unless it is a rare one."""
         if not self.has_kernels(activation):
             return super().activated(x, weight, bias, activation)
         h = self._forward(x, weight, bias, activation.name)

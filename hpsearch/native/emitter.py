@@ -19,6 +19,7 @@ SIZES = {"float32": 4, "float64": 8}
 Whole = Union["Int", int]
 
 _LEAST_EXP = -87.0  # e to the power of it is still a normal number
+_MOST_EXP = 88.0  # and that of it no infinite one
 _LOG2_E = 1.44269504088896341
 _LN_2 = (0.693359375, -2.12194440e-4)  # its sum, the first part exact in a few bits
 _EXP = (
@@ -28,6 +29,14 @@ _EXP = (
     4.1665795894e-2,
     1.6666665459e-1,
     5.0000001201e-1,
+)
+_NEAR = 0.625  # of tanh: up to here its polynomial is the better one
+_TANH = (
+    -5.70498872745e-3,
+    2.06390887954e-2,
+    -5.37397155531e-2,
+    1.33314422036e-1,
+    -3.33332819422e-1,
 )
 
 
@@ -421,14 +430,16 @@ class Vector:
         return self._e.call("llvm.rint", self)
 
     def exp(self) -> "Vector":
-        """Return e to the power of this, where this is not above 88; NaN stays NaN.
+        """Return e to the power of this; NaN stays NaN.
 
         float32: within two units of the last place, by range reduction and a polynomial, as in
-        Moshier, Methods and programs for mathematical functions, 1989; below -87 as at -87.
+        Moshier, Methods and programs for mathematical functions, 1989; below -87 as at -87, and
+        above 88 as at 88.
         """
         if str(_element(self.value.type)) == "double":
             return self._e.call("llvm.exp", self)
         x = self._like(_LEAST_EXP).where(self.below(_LEAST_EXP), self)
+        x = self._like(_MOST_EXP).where(x.exceeds(_MOST_EXP), x)
         power = (x * _LOG2_E).nearest()
         power = power.where(power.equals(power), 0.0)  # of NaN, which the rest keeps
         r = power.fma(self._like(-_LN_2[0]), x)
@@ -437,6 +448,20 @@ class Vector:
         for coefficient in _EXP[1:]:
             y = y.fma(r, self._like(coefficient))
         return self._e.scaled(y.fma(r * r, r) + 1.0, power)
+
+    def tanh(self) -> "Vector":
+        """Return the hyperbolic tangent; NaN stays NaN. float32: as :meth:`exp`, same source."""
+        if str(_element(self.value.type)) == "double":
+            return self._e.call("llvm.tanh", self)
+        size = self.abs()
+        far = 1.0 - 2.0 / ((size + size).exp() + 1.0)
+        square = self * self
+        near = self._like(_TANH[0])
+        for coefficient in _TANH[1:]:
+            near = near.fma(square, self._like(coefficient))
+        near = (near * square).fma(self, self)
+        far = self._e.call("llvm.copysign", far, self)
+        return far.where(size.exceeds(_NEAR), near)
 
     def _like(self, value: float) -> "Vector":
         return self._e.constant(value, self.value.type)

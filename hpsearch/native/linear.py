@@ -114,6 +114,10 @@ class Linear:
             return self.e.constant(0.0, z.value.type).where(z.below(0.0), z)
         if activation == "leaky_relu":
             return (z * 0.01).where(z.below(0.0), z)
+        if activation == "tanh":
+            return z.tanh()
+        if activation == "sigmoid":
+            return 1.0 / ((0.0 - z).exp() + 1.0)
         return z
 
     def _slope(self, activation: str, d: Vector, h: Vector) -> Vector:

@@ -5,7 +5,11 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+import torch
 
+from hpsearch.layers.affine import TorchAffine, affine_of
+from hpsearch.layers.native_affine import NativeAffine
+from hpsearch.native import check, library
 from hpsearch.native.processor import Processor, processor
 
 binding = pytest.importorskip("llvmlite.binding")
@@ -39,6 +43,7 @@ def found(monkeypatch: pytest.MonkeyPatch, *features: str) -> Processor | None:
         binding, "get_host_cpu_features", lambda: {**has, **dict.fromkeys(features, True)}
     )
     monkeypatch.setattr(binding, "get_host_cpu_name", lambda: "kind")
+    monkeypatch.setattr(check, "computes", lambda _: True)
     return processor()
 
 
@@ -71,12 +76,51 @@ def test_vectors_and_registers_follow_from_the_features(
 @pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize(
     "features",
-    [(), ("sse2",), ("avx2",), ("fma",), (*AVX512, "avx512bf16", "amx-tile"), (*AVX2, "amx-tile")],
+    [(), ("sse2",), ("avx2",), ("fma",), ("amx-tile", "amx-bf16")],
 )
-def test_other_processors_and_those_with_tiles_do_without_kernels(
+def test_other_processors_do_without_kernels(
     features: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert found(monkeypatch, *features) is None
+
+
+@pytest.mark.usefixtures("fresh")
+def test_what_may_be_rounded_is_left_to_torch_where_there_are_tiles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    has = binding.get_host_cpu_features()
+    if not (has.get("avx2") and has.get("fma")):
+        pytest.skip("no kernels for this processor")
+    here = torch.device("cpu")
+    assert isinstance(affine_of(is_exact=False, device=here), NativeAffine)
+    processor.cache_clear()
+    tiles = {**has, "amx-tile": True, "amx-bf16": True}
+    monkeypatch.setattr(binding, "get_host_cpu_features", lambda: tiles)
+    monkeypatch.setattr(check, "computes", lambda _: True)
+    assert isinstance(affine_of(is_exact=False, device=here), TorchAffine)
+    assert isinstance(affine_of(is_exact=True, device=here), NativeAffine)
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("wrong", [1e-3, float("nan")])
+def test_kernels_that_compute_wrongly_are_done_without(
+    wrong: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert processor() is not None or not binding.get_host_cpu_features().get("avx2")
+    processor.cache_clear()
+    monkeypatch.setattr(check, "_error", lambda _: wrong)
+    assert processor() is None
+
+
+@pytest.mark.usefixtures("fresh")
+def test_code_the_system_refuses_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> object:
+        raise RuntimeError("mprotect: permission denied")
+
+    monkeypatch.setattr(library, "_compiled", refused)
+    library.kernel.cache_clear()
+    assert processor() is None
+    library.kernel.cache_clear()
 
 
 @pytest.mark.usefixtures("fresh")
