@@ -130,6 +130,32 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(n_threads)
 
 
+@pytest.fixture
+def plain_torch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Compute in plain torch alone, as on a processor that our kernels are not made for."""
+    from hpsearch.native.processor import processor
+
+    if importlib.util.find_spec("llvmlite") is not None:
+        monkeypatch.setattr("llvmlite.binding.get_host_cpu_features", dict)
+    processor.cache_clear()
+    assert processor() is None
+    yield
+    processor.cache_clear()
+
+
+@pytest.fixture(params=["native", "torch"])
+def way(request: pytest.FixtureRequest) -> str:
+    """Both ways to compute on a CPU, by our own kernels and by plain torch: once per way."""
+    from hpsearch.native.processor import processor
+
+    name: str = request.param
+    if name == "torch":
+        request.getfixturevalue("plain_torch")
+    elif processor() is None:
+        pytest.skip("there are no kernels for this processor")
+    return name
+
+
 @pytest.fixture(scope="session")
 def mnist_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data sets folder with ``mnist/`` in it: the configured one, else a tiny likeness."""

@@ -134,6 +134,8 @@ def assert_lanes_equal_torch(
 WIDTHS = [(20, 14), (19, 13), (20, 12), (18, 14), (20, 14)]
 EPOCHS = [10, 4, 10, 6, 5]
 
+ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid", "gelu")
+
 RULES: dict[str, list[Optimizer]] = {
     "sgd": [
         Sgd(learning_rate=0.02, momentum=0.9, l2=1e-3),
@@ -184,6 +186,7 @@ def test_every_installed_update_rule_is_compared_with_torch() -> None:
     assert set(RULES) >= set(REGISTRY)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("precision", ["exact", "fast"])
 @pytest.mark.parametrize("rule", sorted(RULES))
 def test_an_update_rule_is_torchs_in_every_lane(rule: str, precision: Precision) -> None:
@@ -198,8 +201,9 @@ def test_an_update_rule_is_torchs_in_every_lane(rule: str, precision: Precision)
     assert_lanes_equal_torch(configs, class_splits(), precision)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("data_order", ["shared", "per_trial"])
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "sigmoid", "gelu"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_an_activation_is_torchs_in_every_lane(activation: str, data_order: str) -> None:
     configs = [
         trial(
@@ -214,17 +218,20 @@ def test_an_activation_is_torchs_in_every_lane(activation: str, data_order: str)
     assert_lanes_equal_torch(configs, class_splits())
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("depth", [0, 1, 3])
 def test_a_network_of_any_depth_is_torchs(depth: int) -> None:
     configs = [trial(model=Mlp(hidden_units=(9,) * depth), epochs=4) for _ in range(3)]
     assert_lanes_equal_torch(configs, class_splits())
 
 
+@pytest.mark.usefixtures("way")
 def test_label_smoothing_is_torchs_and_a_lanes_own() -> None:
     configs = [trial(epochs=4, label_smoothing=smoothing) for smoothing in (0.0, 0.1, 0.3)]
     assert_lanes_equal_torch(configs, class_splits())
 
 
+@pytest.mark.usefixtures("way")
 def test_a_regression_is_torchs() -> None:
     configs = [
         trial(model=Mlp(hidden_units=(width,)), optimizer=Sgd(learning_rate=0.01), epochs=5)
@@ -233,6 +240,7 @@ def test_a_regression_is_torchs() -> None:
     assert_lanes_equal_torch(configs, line_splits())
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(("has_norm", "dropout"), [(False, 0.3), (True, 0.0), (True, 0.3)])
 @pytest.mark.parametrize("activation", ["relu", "sigmoid"])
 def test_dropout_and_batch_norm_are_torchs_in_every_lane(
@@ -328,9 +336,18 @@ def everything(rule: str, number: int, **settings: Any) -> Optimizer:
     return made
 
 
-@pytest.mark.usefixtures("_last_epoch_is_best")
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "sigmoid", "gelu"])
-@pytest.mark.parametrize("rule", sorted(REGISTRY))
+# every pair of rule and activation by our own kernels; plain torch sees each rule, each activation
+PAIRS = [
+    (rule, activation, way)
+    for i, rule in enumerate(sorted(REGISTRY))
+    for j, activation in enumerate(ACTIVATIONS)
+    for way in ("native", "torch")
+    if way == "native" or i % len(ACTIVATIONS) == j
+]
+
+
+@pytest.mark.usefixtures("_last_epoch_is_best", "way")
+@pytest.mark.parametrize(("rule", "activation", "way"), PAIRS, indirect=["way"])
 def test_perceptrons_with_everything_at_once_are_torchs(rule: str, activation: str) -> None:
     has_norm = activation in {"relu", "sigmoid", "gelu"}
     # adaptive steps of a gradient that is zero but for rounding are noise, unless eps is above it

@@ -12,6 +12,8 @@ from hpsearch.training.engine import Engine
 from hpsearch.training.lanes import LaneOutcome
 from tests.lanes import LOWEST_LOSS, Caller, class_splits, play, trial
 
+pytestmark = pytest.mark.usefixtures("way")
+
 N_TRIALS = 11
 
 

@@ -17,6 +17,8 @@ from hpsearch.training.engine import Engine
 from hpsearch.training.lanes import LaneOutcome
 from tests.lanes import LOWEST_LOSS, class_splits, play, trial
 
+pytestmark = pytest.mark.usefixtures("way")
+
 CPU = torch.device("cpu")
 SPLITS = class_splits()
 

@@ -313,6 +313,7 @@ def test_a_freed_lane_is_refilled_in_the_same_pack(packs: list[Pack]) -> None:
     assert len(packs) == 1
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(
     ("lengths", "is_moved"),
     [

@@ -25,6 +25,8 @@ from tests.lanes import LOWEST_LOSS, class_splits, play, trial
 
 pytest.importorskip("triton", reason="no Triton for this platform")
 
+pytestmark = pytest.mark.usefixtures("plain_torch")  # what a GPU does, done on a CPU
+
 CLASSES = class_splits()
 SHAPES = ((3, 7, 5), (3, 1100, 1), (3, 1, 1))  # one block of numbers, two, one number
 N_STEPS = 4

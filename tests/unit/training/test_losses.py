@@ -73,6 +73,7 @@ def test_batches_may_be_added_up_together(splits: Splits) -> None:
     torch.testing.assert_close(together, one_by_one, rtol=1e-13, atol=0)
 
 
+@pytest.mark.usefixtures("plain_torch")  # kernels of our own keep no outputs
 def test_of_many_classes_the_outputs_of_few_steps_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

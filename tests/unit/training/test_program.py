@@ -37,6 +37,8 @@ from hpsearch.training.warm import Warm
 from tests.interpreted import CELLS, as_operation, interpreted
 from tests.lanes import LOWEST_LOSS, Caller, class_splits, line_splits, play, trial
 
+pytestmark = pytest.mark.usefixtures("plain_torch")  # what is recorded on a GPU is torch's
+
 CLASSES = class_splits()
 LINE = line_splits()
 

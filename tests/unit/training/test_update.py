@@ -34,6 +34,7 @@ def settings(name: str) -> list[Optimizer]:
     ]
 
 
+@pytest.mark.usefixtures("plain_torch")
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_without_torchs_private_kernels_the_results_are_the_same(
     name: str, monkeypatch: pytest.MonkeyPatch
@@ -58,6 +59,7 @@ def test_this_torch_has_the_kernels() -> None:
     assert missing == set()
 
 
+@pytest.mark.usefixtures("plain_torch")
 @pytest.mark.parametrize(("size", "kind"), [(65_535, "Together"), (65_536, "LaneByLane")])
 def test_the_update_of_small_lanes_is_that_of_all_where_it_takes_many_kernels(
     size: int, kind: str
@@ -70,6 +72,7 @@ def test_the_update_of_small_lanes_is_that_of_all_where_it_takes_many_kernels(
     assert type(update_module.update_of([lane], 1, resident, trained)).__name__ == kind
 
 
+@pytest.mark.usefixtures("way")
 def test_a_neighbour_that_clips_changes_no_bit_of_a_lane_with_a_penalty() -> None:
     mine = trial(optimizer=Sgd(learning_rate=0.05, momentum=0.9, l2=1e-2), epochs=5)
     other = trial(optimizer=Sgd(learning_rate=0.05, l2=1e-3, gradient_clip_norm=0.1), epochs=5)
@@ -78,6 +81,7 @@ def test_a_neighbour_that_clips_changes_no_bit_of_a_lane_with_a_penalty() -> Non
     assert alone.curve(0) == beside.curve(0)
 
 
+@pytest.mark.usefixtures("way")
 def test_units_are_dead_that_say_the_same_of_every_example() -> None:
     model = Mlp(hidden_units=(4, 3))
     shapes = model.shapes(2, 2)
@@ -111,6 +115,7 @@ def _outputs(network: Network, weights: list[Tensor], x: Tensor) -> list[Tensor]
     return list(network.hidden())
 
 
+@pytest.mark.usefixtures("way")
 def test_padding_is_not_counted_among_dead_units() -> None:
     engine = Engine(CLASSES, LOWEST_LOSS, 1, lanes=2, precision="fast", dtype=torch.float64)
     models = [Mlp(hidden_units=(width,), activation="tanh") for width in (16, 13)]
@@ -118,6 +123,7 @@ def test_padding_is_not_counted_among_dead_units() -> None:
     assert [caller.epochs[n][0].metrics["dead_units"] for n in (0, 1)] == [0.0, 0.0]
 
 
+@pytest.mark.usefixtures("way")
 def test_norm_and_ratio_are_those_of_the_weights() -> None:
     rate = 1e-3
     config = trial(optimizer=Sgd(learning_rate=rate), epochs=1, batch_size=200)

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from hpsearch.datasets.splits import Splits
-from hpsearch.layers.activations import Tanh
+from hpsearch.layers.activations import Gelu
 from hpsearch.spec.findings import Finding, Severity
 from hpsearch.training.losses import SquaredError
 from hpsearch.training.preflight.clock import Clock
@@ -59,9 +59,9 @@ def test_a_chaotic_recurrent_network_is_not_taken_for_a_wrong_family(activation:
 def test_a_wrong_derivative_is_found_and_names_family_and_parameter(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    right = Tanh.backward
-    monkeypatch.setattr(Tanh, "backward", lambda self, d, saved: right(self, d, saved) * 1.01)
-    model = {"family": "mlp", "hidden_units": 16, "activation": "tanh"}
+    right = Gelu.backward
+    monkeypatch.setattr(Gelu, "backward", lambda self, d, saved: right(self, d, saved) * 1.01)
+    model = {"family": "mlp", "hidden_units": 16, "activation": "gelu"}
     finding = check(class_splits(), model=model)
     assert finding.severity is Severity.WARNING
     assert "of 0." in finding.message, "the layer before the activation"
