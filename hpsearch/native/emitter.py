@@ -203,8 +203,9 @@ class Emitter:
 
     def first(self, n: Whole, kind: ir.VectorType) -> Any:
         """Return a mask: whether a place of a vector is among the first ``n``."""
-        n32 = self.b.trunc(self.whole(n).value, ir.IntType(32))
         count = kind.count
+        # not more than there are places: a lane may have more numbers than 32 bits count
+        n32 = self.b.trunc(self.whole(n).min(count).value, ir.IntType(32))
         places = ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(count)))
         return self.b.icmp_signed("<", places, self._splat(n32, count))
 
