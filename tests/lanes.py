@@ -1,13 +1,13 @@
 """What training tests share: small data, a caller that admits trials, a plain torch twin."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from hpsearch.datasets.base import Arrays
-from hpsearch.datasets.splits import Splits, split
+from hpsearch.datasets.splits import Part, Splits, split
 from hpsearch.models.base import Model
 from hpsearch.models.mlp import Mlp
 from hpsearch.optimizers.base import Optimizer
@@ -40,6 +40,22 @@ def class_splits(n_examples: int = 260, n_features: int = 12, n_classes: int = 4
         name="clusters", test_fraction=30 / n_examples, validation_fraction=30 / (n_examples - 30)
     )
     return split(Arrays(x, y.astype(np.int64), n_classes), section, Task.CLASSIFICATION)
+
+
+def byte_splits(n_features: int = 12) -> Splits:
+    """Return the classes of :func:`class_splits` with examples stored as bytes."""
+    found = class_splits(n_features=n_features)
+    rng = np.random.default_rng(3)
+
+    def stored(part: Part) -> Part:
+        noise = rng.integers(0, 40, part.x.shape)
+        return Part((part.x * 12 + 90 + noise).clip(0, 255).astype(np.uint8), part.y)
+
+    parts = (stored(part) for part in (found.train, found.validation, found.test))
+    train, validation, test = parts
+    return replace(
+        found, train=train, validation=validation, test=test, shift=110.3182, factor=1 / 31.567
+    )
 
 
 def line_splits(n_examples: int = 260, n_features: int = 6) -> Splits:

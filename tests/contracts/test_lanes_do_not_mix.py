@@ -9,8 +9,8 @@ from hpsearch.optimizers.sgd import Sgd
 from hpsearch.spec.config import TrialConfig
 from hpsearch.spec.states import FailureKind
 from hpsearch.training.engine import Engine
-from hpsearch.training.lanes import LaneOutcome
-from tests.lanes import LOWEST_LOSS, Caller, class_splits, play, trial
+from hpsearch.training.lanes import LaneOutcome, LaneSpec
+from tests.lanes import LOWEST_LOSS, Caller, byte_splits, class_splits, play, trial
 
 pytestmark = pytest.mark.usefixtures("way")
 
@@ -99,6 +99,47 @@ def test_so_is_one_of_products_that_are_worth_another_library(
     packed = play(Engine(splits, LOWEST_LOSS, 3, lanes=3), configs)
     for number in range(4):
         assert_same(alone, packed, number)
+
+
+@pytest.mark.parametrize("stored", ["bytes", "reals"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
+def test_what_neighbours_need_more_changes_no_bit_of_a_lane_that_needs_nothing(
+    activation: str, stored: str
+) -> None:
+    # what nobody needs is left out, and steps may be taken another way then
+    def one(width: int = 20, dropout: float = 0.0, **settings: object) -> TrialConfig:
+        optimizer = {key: settings.pop(key) for key in ("l1", "l2") if key in settings}
+        return trial(
+            model=Mlp.model_validate(
+                {
+                    "hidden_units": (width, width),
+                    "activation": activation,
+                    "dropout": (dropout, dropout),
+                }
+            ),
+            optimizer=Sgd.model_validate({"learning_rate": 0.05, "momentum": 0.9, **optimizer}),
+            epochs=3,
+            batch_size=9,  # the last batch has 2; steps of every kind
+            **settings,
+        )
+
+    mine = one(18)
+    others = [
+        one(dropout=0.3),
+        one(l2=1e-2),
+        one(19, label_smoothing=0.1),
+        one(l1=1e-3),
+        one(data_order="per_trial"),
+    ]
+    splits = byte_splits() if stored == "bytes" else class_splits()
+    alone = play(Engine(splits, LOWEST_LOSS, 3, lanes=1), [mine])
+    for other in (*others, mine):
+        beside = play(Engine(splits, LOWEST_LOSS, 3, lanes=2), [mine, other])
+        assert_same(alone, beside, 0)
+        swapped = play(
+            Engine(splits, LOWEST_LOSS, 3, lanes=2), [LaneSpec(1, other), LaneSpec(0, mine)]
+        )
+        assert_same(alone, swapped, 0)
 
 
 @pytest.mark.parametrize("rule", sorted(REGISTRY))

@@ -1,24 +1,11 @@
 """Picked batches are the examples of these numbers, as plain torch makes them."""
 
-from dataclasses import replace
-
-import numpy as np
 import pytest
 import torch
 
-from hpsearch.datasets.splits import Splits
 from hpsearch.training.resident import Resident
-from tests.lanes import class_splits
+from tests.lanes import byte_splits, class_splits
 from tests.native import UNPAIRED, Memory, Place, Way, bits
-
-
-def splits_of(stored: str, n_features: int) -> Splits:
-    found = class_splits(n_features=n_features)
-    if stored == "reals":
-        return found
-    rng = np.random.default_rng(3)
-    bytes_ = rng.integers(0, 256, found.train.x.shape, np.uint8)
-    return replace(found, train=replace(found.train, x=bytes_), shift=33.3182, factor=1 / 78.567)
 
 
 @pytest.mark.parametrize("way", UNPAIRED, ids=str)
@@ -28,7 +15,7 @@ def splits_of(stored: str, n_features: int) -> Splits:
 def test_a_batch_is_its_examples_scaled_to_the_last_bit(
     way: Way, stored: str, is_shared: bool, n_features: int
 ) -> None:
-    splits = splits_of(stored, n_features)
+    splits = (byte_splits if stored == "bytes" else class_splits)(n_features=n_features)
     resident = Resident(splits, device=torch.device("cpu"), dtype=way.dtype)
     n_lanes, n_rows = 1 if is_shared else 3, 11
     order = torch.randint(200, (n_lanes, n_rows + 5), generator=torch.Generator().manual_seed(1))
