@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hpsearch.layers.activations import Activation
+from hpsearch.layers.dropout import Dropout
 from hpsearch.layers.linear import linear, linear_backward
 from hpsearch.layers.products import Products
 from hpsearch.native.processor import processor
@@ -59,6 +60,23 @@ class Affine(ABC):
     ) -> tuple[Tensor, Tensor]:
         """Return what an activation makes of :meth:`forward`, and what its derivative needs."""
         return activation.forward(self.forward(x, weight, bias))
+
+    def dropped(self, h: Tensor, dropout: Dropout, keys: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return what dropout leaves of outputs, and the factors it multiplied by.
+
+        None: it left them alone.
+
+        Args:
+            h: ``[lanes, width, batch]``, which is kept.
+            dropout: Of this layer.
+            keys: Of this step and layer, ``[lanes, 2]``.
+        """
+        factors = dropout.factors(keys, h.shape[2], h.dtype)
+        if factors is None:
+            return h, None
+        if factors.stride() != h.stride():  # as h stands in memory: they are read twice
+            factors = torch.empty_like(h).copy_(factors)
+        return h * factors, factors
 
     @abstractmethod
     def input_gradient(

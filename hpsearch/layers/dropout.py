@@ -14,7 +14,7 @@ from hpsearch.layers.compiler import has_kernels
 
 _UNIT = 0x9E3779B1  # odd, near 2^32 / golden ratio: spreads the units over the numbers
 _MIX = (0x21F0AAAD, 0x735A2D97)  # multipliers of the lowbias32 hash
-_LAST = 0x2C1B3C6D  # odd; multiplies once more after the key is in
+LAST = 0x2C1B3C6D  # odd; multiplies once more after the key is in
 _HALF = 2**31  # of the 2^32 values a hash has
 
 
@@ -34,6 +34,7 @@ class Dropout:
         self._tables: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
         self._fronts: dict[tuple[torch.dtype, int], tuple[Tensor, Tensor]] = {}
         self._places: dict[int, Tensor] = {}
+        self._examples: dict[int, Tensor] = {}
 
     def resize(self, n_rows: int) -> None:
         """Make room for ``n_rows`` lanes; those there stay."""
@@ -85,11 +86,26 @@ class Dropout:
         if has_kernels(self._device.type):
             from hpsearch.layers.kernels.dropout import factors
 
-            return factors(places, keys, threshold, scale, _signed(_LAST))
+            return factors(places, keys, threshold, scale, _signed(LAST))
         first, second = keys[:, None, None, 0], keys[:, None, None, 1]
         coins = (places ^ first).mul_(second | 1)
-        coins = coins.bitwise_xor_(coins >> 15).mul_(_signed(_LAST))
+        coins = coins.bitwise_xor_(coins >> 15).mul_(_signed(LAST))
         return (coins >= threshold).to(dtype).mul_(scale)
+
+    def by_example(
+        self, n_lanes: int, n_columns: int, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what coins are made of, for those who throw them example by example.
+
+        The well-mixed numbers ``[columns, width]``, the smallest coins that are kept, and what
+        is kept is multiplied by, ``[lanes, 1, 1]`` each.
+        """
+        if n_columns not in self._examples:
+            if len(self._examples) > 1:  # the batch and the smaller, last one
+                self._examples.clear()
+            places = _places(self._width, n_columns, self._device)
+            self._examples[n_columns] = places.t().contiguous()
+        return self._examples[n_columns], *self._front(n_lanes, dtype)
 
     def _front(self, n_lanes: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         key = (dtype, n_lanes)

@@ -77,10 +77,11 @@ class Feedforward(Network):
             if self._has_padding and not self._activation.keeps_zero:
                 h.masked_fill_(self._is_padding[layer][:n_lanes], 0.0)
             self._saved.append(saved)
-            factors = self._coins(layer, keys, h)
+            factors = None  # the activation's derivative needs what it returned itself
+            if keys is not None:
+                h, factors = self._affine.dropped(h, self._dropouts[layer], keys[:, layer])
             self._factors.append(factors)
-            # out of place: the activation's derivative needs what it returned
-            self._inputs.append(h if factors is None else h * factors)
+            self._inputs.append(h)
         return self._affine.forward(
             self._inputs[-1], parameters[n_trained - 2], parameters[n_trained - 1]
         )
@@ -141,12 +142,11 @@ class Feedforward(Network):
         """Return whether outputs are masked, and which layers drop any."""
         return self._has_padding, *(layer.drops(n_lanes) for layer in self._dropouts)
 
-    def has_kernels(self, n_lanes: int) -> bool:
-        """Return whether layers are linear ones and simple functions, and nobody drops any."""
+    def has_kernels(self) -> bool:
+        """Return whether layers are linear ones with one of the usual functions."""
         return (
             (not self._hidden or self._affine.has_kernels(self._activation))
             and not self._norms
-            and not any(layer.drops(n_lanes) for layer in self._dropouts)
             and (not self._has_padding or self._activation.keeps_zero)
         )
 
@@ -197,15 +197,6 @@ class Feedforward(Network):
             (mean, variance, count),
             is_training=is_training,
         )
-
-    def _coins(self, layer: int, keys: Tensor | None, h: Tensor) -> Tensor | None:
-        dropout = self._dropouts[layer]
-        if keys is None or not dropout.drops(h.shape[0]):
-            return None
-        factors = dropout.factors(keys[:, layer], h.shape[2], h.dtype)
-        if factors is None or factors.stride() == h.stride():
-            return factors
-        return torch.empty_like(h).copy_(factors)  # as h stands in memory: it is read twice
 
     def _masks(self, n_rows: int) -> list[Tensor]:
         return [

@@ -6,13 +6,19 @@ from torch import Tensor
 from hpsearch.errors import ShapeError
 from hpsearch.layers.activations import Activation
 from hpsearch.layers.affine import Affine, RuleStep
+from hpsearch.layers.dropout import LAST, Dropout
 from hpsearch.layers.products import may_round
-from hpsearch.native.kernels import MEASURED, scratch_bytes
+from hpsearch.native.kernels import DROPPED, MEASURED, scratch_bytes
 from hpsearch.native.library import Kernel, kernel, launch
 from hpsearch.native.processor import Processor
 
 _ALIGNMENT = 64  # bytes
-_FORWARD = ("relu", "leaky_relu", "tanh", "sigmoid")  # activations worked out along with the sums
+_FUSED = (
+    "relu",
+    "leaky_relu",
+    "tanh",
+    "sigmoid",
+)  # activations worked out along with sums, as derivatives are
 _LEAST_SIDE = 16  # outputs and inputs of a layer whose products may be rounded: not a few classes
 
 
@@ -36,7 +42,7 @@ class NativeAffine(Affine):
 
     def has_kernels(self, activation: Activation) -> bool:
         """Return whether the activation is worked out along with the sums."""
-        return activation.name in _FORWARD
+        return activation.name in _FUSED
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Add the bias while the sums are at hand."""
@@ -77,6 +83,32 @@ class NativeAffine(Affine):
         )
         return z.transpose(1, 2)
 
+    def dropped(self, h: Tensor, dropout: Dropout, keys: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Throw the coins and multiply in one pass."""
+        n_lanes, width, batch = h.shape
+        if not dropout.drops(n_lanes):
+            return h, None
+        rows = h.transpose(1, 2).contiguous()
+        places, threshold, scale = dropout.by_example(n_lanes, batch, h.dtype)
+        out, factors = torch.empty_like(rows), torch.empty_like(rows)
+        arguments = (
+            n_lanes,
+            batch,
+            width,
+            rows.data_ptr(),
+            out.data_ptr(),
+            factors.data_ptr(),
+            places.data_ptr(),
+            keys.data_ptr(),
+            keys.stride(0) * keys.element_size(),
+            threshold.data_ptr(),
+            scale.data_ptr(),
+            LAST,
+        )
+        kept = (rows, out, factors, places, keys, threshold, scale)
+        launch(self._kernel("drop", h), arguments, kept)
+        return out.transpose(1, 2), factors.transpose(1, 2)
+
     def input_gradient(
         self,
         d: Tensor,
@@ -92,7 +124,7 @@ class NativeAffine(Affine):
         batch = rows.shape[1]
         out = weight.new_empty(n_lanes, batch, inputs)
         h = saved.transpose(1, 2)
-        is_direct = factors is None and activation.name != "gelu" and h.is_contiguous()
+        is_direct = activation.name in _FUSED and h.is_contiguous()
         arguments = (
             n_lanes,
             batch,
@@ -102,18 +134,16 @@ class NativeAffine(Affine):
             rows.data_ptr(),
             *_strides(rows),
             h.data_ptr() if is_direct else 0,
+            0 if factors is None else factors.data_ptr(),
             out.data_ptr(),
             self._room(batch, outputs, inputs),
         )
-        derivative = activation.name if is_direct else "none"
-        kept = (weight, rows, h, out, self._scratch)
-        launch(self._kernel("input_gradient", weight, derivative), arguments, kept)
+        variant = activation.name if is_direct else "none"
+        variant += "" if factors is None else DROPPED
+        kept = (weight, rows, h, factors, out, self._scratch)
+        launch(self._kernel("input_gradient", weight, variant), arguments, kept)
         slope = out.transpose(1, 2)
-        if is_direct:
-            return slope
-        if factors is not None:
-            slope.mul_(factors)
-        return activation.backward(slope, saved)
+        return slope if is_direct else activation.backward(slope, saved)
 
     def gradients(self, d: Tensor, x: Tensor, weight_out: Tensor, bias_out: Tensor) -> Tensor:
         """Work both out in one call."""
@@ -169,7 +199,8 @@ class NativeAffine(Affine):
 
     def _kernel(self, name: str, weight: Tensor, variant: str = "") -> Kernel:
         is_paired = (
-            not self._is_exact
+            name != "drop"
+            and not self._is_exact
             and may_round()
             and self._processor.has_pairs
             and weight.dtype == torch.float32

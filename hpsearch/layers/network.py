@@ -83,8 +83,8 @@ class Network(ABC):
         """
         return None
 
-    def has_kernels(self, n_lanes: int) -> bool:  # noqa: ARG002 - for networks that do
-        """Return whether a step of the first lanes, by :meth:`descend`, is kernels of our own.
+    def has_kernels(self) -> bool:
+        """Return whether a step, by :meth:`descend`, is nothing but kernels of our own.
 
         They can be noted on a :class:`hpsearch.native.tape.Tape` and played again.
         """

@@ -189,16 +189,41 @@ class Emitter:
             mask,
         )
 
-    def prefetch(self, address: "Int") -> None:
-        """Ask for the line at an address, which is about to be written."""
+    def prefetch(self, address: "Int", *, is_read: bool = False) -> None:
+        """Ask for the line at an address, which is about to be written, or read only."""
         pointer = self._pointer(address, ir.IntType(8))
         self._call(
             "llvm.prefetch.p0",
             ir.VoidType(),
             pointer,
-            self._i32(1),
+            self._i32(0 if is_read else 1),
             self._i32(3),
             self._i32(1),
+        )
+
+    def whole_like(self, address: "Int", lanes: int) -> Any:
+        """Return a vector of the one whole number of 32 bits that stands at an address."""
+        value = self.b.load(self._pointer(address, ir.IntType(32)), align=4)
+        return self._splat(value, lanes)
+
+    def whole_splat(self, number: "Int", lanes: int) -> Any:
+        """Return a vector of the last 32 bits of one whole number."""
+        return self._splat(self.b.trunc(number.value, ir.IntType(32)), lanes)
+
+    def whole_constant(self, value: int, lanes: int) -> Any:
+        """Return a vector of one whole number of 32 bits."""
+        return ir.Constant(ir.VectorType(ir.IntType(32), lanes), [value] * lanes)
+
+    def wholes_where(self, mask: Any, address: "Int", lanes: int) -> Any:
+        """Return whole numbers of 32 bits at an address; zeros where the mask says no."""
+        kind = ir.VectorType(ir.IntType(32), lanes)
+        return self._call(
+            f"llvm.masked.load.{_suffix(kind)}.p0",
+            kind,
+            self._pointer(address, kind),
+            self._i32(4),
+            mask,
+            ir.Constant(kind, [0] * lanes),
         )
 
     def first(self, n: Whole, kind: ir.VectorType) -> Any:
@@ -512,4 +537,4 @@ def _suffix(kind: Any) -> str:
     """Return a type as it stands in the name of an operation of LLVM."""
     if isinstance(kind, ir.VectorType):
         return f"v{kind.count}{_suffix(kind.element)}"
-    return {"float": "f32", "double": "f64"}[str(kind)]
+    return {"float": "f32", "double": "f64", "i32": "i32"}[str(kind)]

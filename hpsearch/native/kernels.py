@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from llvmlite import ir
 
+from hpsearch.native.dropout import drop
 from hpsearch.native.emitter import Emitter
 from hpsearch.native.examples import pick
 from hpsearch.native.linear import Linear, scratch_bytes
@@ -17,7 +18,9 @@ __all__ = ["ARGUMENTS", "scratch_bytes", "write"]
 _LAYER = ("lanes", "batch", "outputs", "inputs")
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "affine": (*_LAYER, "weight", "bias", "x", "x_lane", "x_row", "z", "scratch"),
-    "input_gradient": (*_LAYER, "weight", "d", "d_lane", "d_row", "h", "out", "scratch"),
+    "input_gradient": (
+        *(*_LAYER, "weight", "d", "d_lane", "d_row", "h", "factors", "out", "scratch"),
+    ),
     "weight_gradient": (
         *(*_LAYER, "d", "d_lane", "d_row", "x", "x_lane", "x_row"),
         *("weight_out", "bias_out", "scratch"),
@@ -32,10 +35,16 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
         *("lanes", "batch", "classes", "z", "d", "y", "y_lane", "smoothing", "sums"),
     ),
     "pick": ("lanes", "rows", "features", "source", "order", "order_lane", "scale", "out"),
+    "drop": (
+        *("lanes", "batch", "units", "h", "out", "factors", "places"),
+        *("keys", "key_lane", "threshold", "scale", "last"),
+    ),
     "play": ("calls", "n_calls", "lanes", "first", "n_steps", "work"),
 }
 """What each kernel takes, in order: whole numbers of 64 bits; strides are in bytes."""
 
+DROPPED = " dropped"
+"""Behind the name of an activation: an ``input_gradient`` that is multiplied by factors first."""
 MEASURED = " measured"
 """Behind the name of a rule: a ``weight_step`` that adds up what the step was like, too."""
 
@@ -53,6 +62,10 @@ def lane_bytes(name: str, arguments: Mapping[str, int], size: int, columns: int)
     if name == "cross_entropy":
         z = a["batch"] * a["classes"] * size
         return {"z": z, "d": z, "y": a["y_lane"], "smoothing": size, "sums": 16}
+    if name == "drop":
+        h = a["batch"] * a["units"] * size
+        rest = {"keys": a["key_lane"], "threshold": 4, "scale": size}
+        return {"h": h, "out": h, "factors": h, **rest}
     if name == "pick":
         out = a["rows"] * a["features"] * size if a["order_lane"] else 0
         return {"order": a["order_lane"], "out": out}
@@ -61,7 +74,11 @@ def lane_bytes(name: str, arguments: Mapping[str, int], size: int, columns: int)
     if name == "affine":
         return {"weight": matrix, "bias": column, "x": a["x_lane"], "z": above}
     if name == "input_gradient":
-        return {"weight": matrix, "d": a["d_lane"], "h": below, "out": below}
+        return {
+            "weight": matrix,
+            "d": a["d_lane"],
+            **dict.fromkeys(("h", "factors", "out"), below),
+        }
     matrices = dict.fromkeys(("weight", "weight_first", "weight_second"), matrix)
     vectors = dict.fromkeys(("bias", "bias_first", "bias_second"), column)
     rest = {"d": a["d_lane"], "x": a["x_lane"], "table": columns * size, "signs": 24}
@@ -76,8 +93,9 @@ def write(module: ir.Module, name: str, shape: Shape, variant: str = "") -> None
         name: One of :data:`ARGUMENTS`.
         shape: How blocks are cut.
         variant: Of ``affine``: the activation that follows; of ``input_gradient``: the one whose
-            derivative is multiplied by; of ``weight_step`` and ``update``: the rule, which
-            :data:`MEASURED` may follow; of ``pick``: ``bytes`` or ``reals``, what examples are.
+            derivative is multiplied by, which :data:`DROPPED` may follow; of ``weight_step``
+            and ``update``: the rule, which :data:`MEASURED` may follow; of ``pick``: ``bytes`` or
+            ``reals``, what examples are.
     """
     emitter = Emitter(module, name)
     found = (emitter.argument(i) for i in range(len(ARGUMENTS[name])))
@@ -86,7 +104,8 @@ def write(module: ir.Module, name: str, shape: Shape, variant: str = "") -> None
     if name == "affine":
         linear.affine(variant)
     elif name == "input_gradient":
-        linear.input_gradient(variant)
+        function = variant.removesuffix(DROPPED)
+        linear.input_gradient(function, is_dropped=function != variant)
     elif name == "weight_gradient":
         linear.weight_gradient()
     elif name == "weight_step":
@@ -96,6 +115,8 @@ def write(module: ir.Module, name: str, shape: Shape, variant: str = "") -> None
         update(emitter, shape, arguments, variant)
     elif name == "cross_entropy":
         cross_entropy(emitter, shape, arguments)
+    elif name == "drop":
+        drop(emitter, shape, arguments)
     elif name == "pick":
         pick(emitter, shape, arguments, variant)
     else:

@@ -62,7 +62,15 @@ class Linear:
                 self.tiles.pack_rows(weight + o * inputs * size, inputs * size, n, inputs, ws)
                 more = e.load_where(is_there, bias + o * size, kind)
                 with e.loop(batch, left) as b:
-                    sums = self.tiles.dot(xs + b * row_bytes, row_bytes, ws, row_bytes, n_vectors)
+                    # of the next rows of the weight, a line at a time
+                    next_ = weight + ((o + right) * inputs * size + b // left * row_bytes)
+
+                    def ahead(vector: Int, next_: Int = next_) -> None:
+                        e.prefetch(next_ + vector * (shape.lanes * size), is_read=True)
+
+                    sums = self.tiles.dot(
+                        xs + b * row_bytes, row_bytes, ws, row_bytes, n_vectors, ahead
+                    )
                     for m, total in enumerate(sums):
                         h = self._activated(activation, total + more)
                         with e.when(b + m < batch):
@@ -70,8 +78,11 @@ class Linear:
 
     # --- backward ------------------------------------------------------------------------------
 
-    def input_gradient(self, activation: str) -> None:
-        """out[k, b, i] = f'(h[k, b, i]) times the sum over o of d[k, b, o] weight[k, o, i]."""
+    def input_gradient(self, activation: str, *, is_dropped: bool) -> None:
+        """out[k, b, i] = f'(h[k, b, i]) times the sum over o of d[k, b, o] weight[k, o, i].
+
+        If something was dropped, times factors[k, b, i] before.
+        """
         e, shape, a = self.e, self.shape, self.a
         size = shape.size
         batch, outputs, inputs = a["batch"], a["outputs"], a["inputs"]
@@ -100,6 +111,10 @@ class Linear:
                         for v, mask in enumerate(masks):
                             at = first + v * (shape.lanes * size)
                             total = self._sum(block, m, v, len(masks))
+                            if is_dropped:
+                                total = total * e.load_where(
+                                    mask, a["factors"] + at, shape.vector()
+                                )
                             h = None
                             if activation != "none":
                                 h = e.load_where(mask, a["h"] + at, shape.vector())
@@ -229,15 +244,21 @@ class Linear:
                 self.tiles.pack_panel(x + i * size, a["x_row"], batch, panel, masks, shape.lanes)
                 with e.loop(outputs, rows) as o:
                     first = ((k * outputs + o) * inputs + i) * size
-                    for ahead in range(rows):
-                        for line in range(0, len(masks) * shape.lanes * size, _LINE):
-                            expect(first + inputs * (ahead * size) + line)
+                    n_lines = len(masks) * shape.lanes * size // _LINE
+
+                    def ahead(group: Int, next_: Int = first + inputs * (rows * size)) -> None:
+                        # a line of each row of the next block, then the next lines
+                        line = (group // rows).min(n_lines - 1)
+                        row = group - group // rows * rows
+                        expect(next_ + row * inputs * size + line * _LINE)
+
                     block = self.tiles.outer(
                         left + o // rows * tile_bytes,
                         (size, rows * size),
                         panel,
                         n_groups,
                         len(masks),
+                        ahead,
                     )
                     with e.loop((outputs - o).min(rows)) as m:
                         for v, mask in enumerate(masks):

@@ -5,7 +5,7 @@ TOMS 34(3), 2008: what is multiplied is first copied together, in the order it i
 it stands in the cache next to the processor.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -190,6 +190,7 @@ class Tiles:
         right: Int,
         n_groups: Int,
         vectors: int,
+        expect: Callable[[Int], None] | None = None,
     ) -> Int:
         """Return where the sums of an outer block stand: row after row, of whole vectors each.
 
@@ -201,12 +202,15 @@ class Tiles:
             right: Address of the packed panel of the right side.
             n_groups: Of summands.
             vectors: Of the panel.
+            expect: Writes what asks the memory for what comes next; given the number of a group.
         """
         e, shape = self.e, self.shape
         zero = e.constant(0.0, shape.vector())
         totals = [[e.variable(zero) for _ in range(vectors)] for _ in range(shape.rows)]
         vector_bytes = shape.lanes * shape.size
         with e.loop(n_groups) as k:
+            if expect is not None:
+                expect(k)
             at = right + k * (vectors * vector_bytes)
             b = [e.load(at + v * vector_bytes, shape.units) for v in range(vectors)]
             row, group = steps
@@ -221,7 +225,13 @@ class Tiles:
         return place
 
     def dot(
-        self, left: Int, left_step: Int, right: Int, right_step: Int, n_vectors: Int
+        self,
+        left: Int,
+        left_step: Int,
+        right: Int,
+        right_step: Int,
+        n_vectors: Int,
+        expect: Callable[[Int], None] | None = None,
     ) -> list[Vector]:
         """Return sums along packed rows: of each row of the left side times all of the right.
 
@@ -231,11 +241,14 @@ class Tiles:
             right: Address of ``right`` packed rows.
             right_step: Bytes from row to row.
             n_vectors: Of a row.
+            expect: As in :meth:`outer`; given the number of a vector.
         """
         e, shape = self.e, self.shape
         zero = e.constant(0.0, shape.vector())
         totals = [[e.variable(zero) for _ in range(shape.right)] for _ in range(shape.left)]
         with e.loop(n_vectors) as k:
+            if expect is not None:
+                expect(k)
             at = k * (shape.lanes * shape.size)
             a = [e.load(left + at + left_step * m, shape.units) for m in range(shape.left)]
             for n in range(shape.right):

@@ -255,9 +255,7 @@ class Step:
     @property
     def is_kernels(self) -> bool:
         """Whether a step is nothing but kernels of our own, given a batch."""
-        return (
-            self._adds_up and self._descends and self._network.has_kernels(len(self._smoothings))
-        )
+        return self._adds_up and self._descends and self._network.has_kernels()
 
     def begin_like(self, other: "Step") -> None:
         """Begin another epoch where this step stands, with another's coefficients.

@@ -33,14 +33,15 @@ class Stepwise:
         keys: Callable[[range], NDArray[int32]],
     ) -> None:
         self.step = step
-        self._batches, self._resident, self._keys = batches, resident, keys
+        self._batches, self._resident = batches, resident
+        self._keys = torch.from_numpy(keys(range(batches.n_steps))).to(resident.device)
         self._taped = Taped(step, batches, resident) if step.is_kernels else None
 
     def take(self, steps: range) -> None:
         """Take the steps of these numbers, counted within the epoch from 0."""
         step, batches = self.step, self._batches
         step.prepare(steps)
-        keys = torch.from_numpy(self._keys(steps)).to(self._resident.device).unbind(0)
+        keys = self._keys[steps.start : steps.stop].unbind(0)
         for numbers, kind in self._stretches(steps):
             offset = numbers.start - steps.start
             if kind is not None and self._taped is not None:

@@ -44,7 +44,7 @@ class Taped:
             numbers: Within the epoch, from 0.
             kind: Of them.
             offset: Of the first one among those prepared.
-            keys: Of one step: none is drawn from.
+            keys: Of the first step; those of the next one follow in memory.
         """
         if kind.is_plain not in self._tapes:
             self._tapes[kind.is_plain] = self._noted(numbers.start, offset, keys)
@@ -61,7 +61,12 @@ class Taped:
         size, row = self._batches.size, self._step.coefficients(offset)
         number_bytes = self._targets.element_size()
         tape = Tape(
-            {"order": size * 8, "y": size * number_bytes, "table": row.nbytes},
+            {
+                "order": size * 8,
+                "y": size * number_bytes,
+                "table": row.nbytes,
+                "keys": keys.nbytes,
+            },
             number,
             n_lanes=row.shape[0],
             size=row.element_size(),

@@ -45,7 +45,7 @@ def test_the_kernel_becomes_lean_machine_code(capability: int) -> None:
 
     kinds = dict.fromkeys(("places", "keys", "threshold"), "*i32")
     kinds |= {"key_stride": "i32", "scale": "*fp32", "out": "*fp32", "size": "i32"}
-    constants: dict[str, object] = {"last": dropout._signed(dropout._LAST), "block": 1024}
+    constants: dict[str, object] = {"last": dropout._signed(dropout.LAST), "block": 1024}
     code = gpu_code(_factors, kinds, constants, capability)
     assert code.stack_bytes == 0
     assert code.registers <= 64
