@@ -11,6 +11,8 @@ from hpsearch.training.resident import Resident
 from hpsearch.training.step import Kind, Step
 from hpsearch.training.taped import Taped
 
+_WINDOW = 4096  # steps made ready at once: an epoch seldom has more
+
 
 class Stepwise:
     """The coming epoch of the first lanes of a pack.
@@ -33,23 +35,40 @@ class Stepwise:
         keys: Callable[[range], NDArray[int32]],
     ) -> None:
         self.step = step
-        self._batches, self._resident = batches, resident
-        self._keys = torch.from_numpy(keys(range(batches.n_steps))).to(resident.device)
+        self._batches, self._make_keys, self._device = batches, keys, resident.device
         self._taped = Taped(step, batches, resident) if step.is_kernels else None
+        self._window = range(0)
+        self._next = 0  # step after those taken
+        self._keys = torch.empty(0)
 
     def take(self, steps: range) -> None:
         """Take the steps of these numbers, counted within the epoch from 0."""
+        while steps:
+            if steps.start not in self._window or steps.start != self._next:
+                self._open(steps.start)
+            here = range(steps.start, min(steps.stop, self._window.stop))
+            self._take(here)
+            self._next = here.stop
+            steps = range(here.stop, steps.stop)
+
+    def _open(self, start: int) -> None:
+        """Get ready for many steps from this one on."""
+        self._window = range(start, min(start + _WINDOW, self._batches.n_steps))
+        self.step.prepare(self._window)
+        self._keys = torch.from_numpy(self._make_keys(self._window)).to(self._device)
+        if self._taped is not None:
+            self._taped.forget()
+
+    def _take(self, steps: range) -> None:
         step, batches = self.step, self._batches
-        step.prepare(steps)
-        keys = self._keys[steps.start : steps.stop].unbind(0)
         for numbers, kind in self._stretches(steps):
-            offset = numbers.start - steps.start
+            offset = numbers.start - self._window.start
             if kind is not None and self._taped is not None:
-                self._taped.take(numbers, kind, offset, keys[offset])
+                self._taped.take(numbers, kind, offset, self._keys[offset])
                 continue
             for inputs, targets in batches.of(numbers):
                 for x, y, aim in zip(inputs, targets, step.aims(targets), strict=True):
-                    step(x, y, aim, offset, keys[offset])
+                    step(x, y, aim, offset, self._keys[offset])
                     offset += 1
 
     def _stretches(self, steps: range) -> Iterator[tuple[range, Kind | None]]:

@@ -56,6 +56,10 @@ class Taped:
             self._step.count(kind)
             self._step.look(kind)
 
+    def forget(self) -> None:
+        """Let go of the tapes: what they read by steps stands elsewhere now."""
+        self._tapes.clear()
+
     def _noted(self, number: int, offset: int, keys: Tensor) -> Tape:
         """Take one step and return the tape of it."""
         size, row = self._batches.size, self._step.coefficients(offset)

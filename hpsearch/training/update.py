@@ -212,19 +212,17 @@ class Native(Update):
         self._rule, self._trained = rule, trained
         self._names = RULES[rule].coefficients
         self._l2 = [later_l2(optimizer_of(lane.spec.config)) for lane in lanes]
-        self._table: Tensor | None = None
-        self._first = 0
+        self._table = torch.empty(0)
         dtype = str(resident.dtype).removeprefix("torch.")
         self._kernel: Kernel = kernel(found, "update", dtype, variant=rule)
 
     def prepare(self, steps: range) -> None:
-        """Make the table of the epoch's coefficients: in float64, cast last, each lane's own."""
-        self._first = steps.start
-        if self._table is None:
-            table = coefficients(self._lanes, range(self._n_steps), self._n_steps)
-            l2 = np.tile(self._l2, (self._n_steps, 1))
-            values = np.stack([*(table[name] for name in self._names), l2], 2)
-            self._table = torch.from_numpy(values).to(self._resident.dtype)  # steps, lanes, names
+        """Make the table of coefficients: in float64, cast last, each lane's own steps."""
+        table = coefficients(self._lanes, steps, self._n_steps)
+        values = np.stack(
+            [*(table[name] for name in self._names), np.tile(self._l2, (len(steps), 1))], 2
+        )
+        self._table = torch.from_numpy(values).to(self._resident.dtype)  # [steps, lanes, names]
 
     def __call__(self, offset: int, gradients: Rows, l2: Sequence[float]) -> None:
         """Call the kernel for each parameter."""
@@ -232,14 +230,14 @@ class Native(Update):
 
     def rule_step(self, offset: int, signs: Tensor | None = None) -> RuleStep:
         """Return rule, coefficients and running values."""
-        return RuleStep(self._rule, self._row(offset), self._trained.buffers, signs)
+        return RuleStep(self._rule, self._table[offset], self._trained.buffers, signs)
 
     def take_rest(self, offset: int, gradients: Sequence[Tensor | None]) -> None:
         """Call the kernel for each parameter that has a gradient."""
         self._take(offset, gradients, adds_l2=True)
 
     def _take(self, offset: int, gradients: Sequence[Tensor | None], *, adds_l2: bool) -> None:
-        n_lanes, row = len(self._lanes), self._row(offset)
+        n_lanes, row = len(self._lanes), self._table[offset]
         for i, gradient in enumerate(gradients):
             if gradient is None:
                 continue
@@ -256,11 +254,6 @@ class Native(Update):
                 second,
             )
             launch(self._kernel, arguments, (weight, dense, row, self._trained))
-
-    def _row(self, offset: int) -> Tensor:
-        """Return the coefficients of a step among those prepared, ``[lanes, names]``."""
-        assert self._table is not None  # noqa: S101 - prepared
-        return self._table[self._first + offset]
 
 
 def native_rule(rule: type[Optimizer]) -> str | None:

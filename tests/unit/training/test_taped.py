@@ -12,6 +12,7 @@ from hpsearch.optimizers.base import REGISTRY
 from hpsearch.optimizers.schedules import Cosine
 from hpsearch.optimizers.sgd import Sgd
 from hpsearch.spec.config import TrialConfig
+from hpsearch.training import stepwise
 from hpsearch.training.engine import Engine
 from hpsearch.training.step import Step
 from hpsearch.training.taped import Taped
@@ -115,14 +116,36 @@ def test_tapes_of_any_depth_change_no_bit(
 
 
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid", "gelu"])
-def test_so_it_is_with_other_activations(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_so_it_is_with_other_activations(
+    activation: str, played: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert_same(*both(monkeypatch, configs(activation=activation)))
+    assert bool(played) is (activation != "gelu")
 
 
-def test_so_it_is_where_lanes_drop(monkeypatch: pytest.MonkeyPatch) -> None:
-    trials = configs()
-    trials[1::2] = configs(dropout=(0.3, 0.0))[1::2]
-    assert_same(*both(monkeypatch, trials))
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "gelu"])
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_so_it_is_where_lanes_drop(
+    activation: str, precision: str, played: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = configs(activation=activation)
+    trials[1::2] = configs(activation=activation, dropout=(0.3, 0.0))[1::2]
+    assert_same(*both(monkeypatch, trials, precision=precision))
+    # padding that does not stay zero by itself takes a mask, which is no kernel
+    is_masked = activation == "sigmoid" and precision == "fast"
+    assert bool(played) is (activation != "gelu" and not is_masked)
+
+
+def test_a_long_epoch_is_made_ready_in_windows(
+    played: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = configs(batch_size=3, data_order="per_trial", dropout=(0.3, 0.0))
+    whole = play(Engine(SPLITS["reals"], LOWEST_LOSS, 1, lanes=3), trials)
+    n_calls = len(played)
+    monkeypatch.setattr(stepwise, "_WINDOW", 7)
+    in_parts = play(Engine(SPLITS["reals"], LOWEST_LOSS, 1, lanes=3), trials)
+    assert_same(whole, in_parts)
+    assert len(played) > 2 * n_calls
 
 
 def test_an_epoch_of_many_steps_is_played_in_few_calls(
