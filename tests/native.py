@@ -14,7 +14,7 @@ pytest.importorskip("llvmlite")
 
 from llvmlite import binding
 
-from hpsearch.native.kernels import ARGUMENTS, scratch_bytes
+from hpsearch.native.kernels import ARGUMENTS, DROPPED, MEASURED, scratch_bytes
 from hpsearch.native.library import kernel
 from hpsearch.native.processor import Processor
 from hpsearch.native.rules import RULES
@@ -232,15 +232,17 @@ def input_gradient(
     h: Tensor | None = None,
     activation: str = "none",
     place: Place = PLAIN,
+    factors: Tensor | None = None,
 ) -> Tensor:
-    """Return ``f'(h[k]) d[k] weight[k]``."""
+    """Return ``f'(h[k]) d[k] weight[k]``, times factors if there are some."""
     out = _output(way, place, weight.shape[0], d.shape[1], weight.shape[2])
     way.call(
         "input_gradient",
-        activation,
+        activation + ("" if factors is None else DROPPED),
         **_sizes(weight, d),
         weight=Memory.of(weight),
         h=0 if h is None else Memory.of(h),
+        factors=0 if factors is None else Memory.of(factors),
         out=out,
         **_rows("d", d, place),
     )
@@ -301,25 +303,33 @@ def weight_step(
     biases: Sequence[Tensor],
     table: Tensor,
     place: Place = PLAIN,
+    signs: Tensor | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the new weight, bias and running values; each side is its tensor, then these."""
+    """Return the new weight, bias and running values; each side is its tensor, then these.
+
+    What the step is like is added to ``signs``, if there are some.
+    """
     tight = replace(place, gap=0)
     weight, *weight_buffers = (Memory.of(one, tight) for one in weights)
     bias, *bias_buffers = (Memory.of(one, tight) for one in biases)
     running: dict[str, int | Memory] = {}
     for which, *both in zip(("first", "second"), weight_buffers, bias_buffers, strict=False):
         running |= dict(zip((f"weight_{which}", f"bias_{which}"), both, strict=True))
+    measured = None if signs is None else Memory.of(signs)
     way.call(
         "weight_step",
-        rule,
+        rule + ("" if measured is None else MEASURED),
         **_sizes(weight.tensor, d),
         weight=weight,
         bias=bias,
         table=Memory.of(table),
         **_rows("d", d, place),
         **_rows("x", x, place),
+        signs=measured or 0,
         **running,
     )
+    if signs is not None and measured is not None:
+        signs.copy_(measured.tensor)
     return (
         [one.tensor for one in (weight, *weight_buffers)],
         [one.tensor for one in (bias, *bias_buffers)],

@@ -90,6 +90,26 @@ def test_the_gradient_of_the_inputs_is_the_product_and_the_derivative(
     assert torch.equal(out, expected[activation])
 
 
+@pytest.mark.parametrize(
+    ("way", "activation"), [(way, one) for way in SOME for one in ("none", "relu")], ids=str
+)
+@given(sizes=layers, seed=seeds, place=places)
+@settings(max_examples=10, deadline=None)
+def test_what_was_dropped_has_no_gradient(
+    way: Way, activation: str, sizes: Sizes, seed: int, place: Place
+) -> None:
+    lanes, batch, outputs, inputs = sizes
+    weight, d = (
+        whole(way, seed, lanes, outputs, inputs),
+        whole(way, seed + 1, lanes, batch, outputs),
+    )
+    h = normal(way, seed + 2, lanes, batch, inputs)
+    factors = (normal(way, seed + 3, lanes, batch, inputs) > 0).to(way.dtype) * 1.25
+    out = input_gradient(way, d, weight, h, activation, place, factors)
+    plain = input_gradient(way, d, weight, h, activation)
+    assert torch.equal(out, plain * factors)
+
+
 @every_way
 @given(sizes=layers, seed=seeds, place=places, is_shared=st.booleans())
 @settings(max_examples=40, deadline=None)

@@ -156,3 +156,31 @@ def test_a_step_of_weights_is_their_gradient_and_the_update_to_the_last_bit(
         expected = update(way, rule, values[0], gradient, values[1:], table, is_decayed=is_decayed)
         for one, other in zip(mine, expected, strict=True):
             assert torch.equal(bits(one), bits(other))
+
+
+@pytest.mark.parametrize("sizes", [(5, 3, 2), (33, 20, 50), (1, 17, 97)])
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_a_step_that_is_measured_is_the_same_step_and_tells_what_it_was_like(
+    way: Way, sizes: tuple[int, int, int]
+) -> None:
+    batch, outputs, inputs = sizes
+    table = tables(way, "adamw")[2]
+    d, x = normal(way, 1, 3, batch, outputs), normal(way, 2, batch, inputs)
+    weights = [normal(way, seed, 3, outputs, inputs).abs() for seed in (3, 4, 5)]
+    biases = [normal(way, seed, 3, outputs).abs() for seed in (6, 7, 8)]
+    signs = torch.zeros(3, 3, dtype=torch.float64)
+    measured = weight_step(way, "adamw", d, x, weights, biases, table, signs=signs)
+    plain = weight_step(way, "adamw", d, x, weights, biases, table)
+    for found, expected in zip((*measured[0], *measured[1]), (*plain[0], *plain[1]), strict=True):
+        assert torch.equal(bits(found), bits(expected))
+    of_weight, of_bias = weight_gradient(way, d, x)
+    gradient = of_weight + table[:, -1, None, None] * weights[0]
+    squares = (
+        gradient.double().square().sum((1, 2)) + of_bias.double().square().sum(1),
+        weights[0].double().square().sum((1, 2)),
+        (measured[0][0] - weights[0]).double().square().sum((1, 2)),
+    )
+    tolerance = 1e-12 if way.dtype == torch.float64 else 1e-5
+    torch.testing.assert_close(signs, torch.stack(squares, 1), rtol=tolerance, atol=0)
+    weight_step(way, "adamw", d, x, weights, biases, table, signs=signs)  # more is added
+    torch.testing.assert_close(signs, 2 * torch.stack(squares, 1), rtol=tolerance, atol=0)
