@@ -118,12 +118,13 @@ class NativeAffine(Affine):
         saved: Tensor,
         factors: Tensor | None,
     ) -> Tensor:
-        """Multiply by the derivative while the sums are at hand, unless dropout comes between."""
+        """Multiply by the factors, and by most derivatives, while the sums are at hand."""
         n_lanes, outputs, inputs = weight.shape
         rows = _rows(d)
         batch = rows.shape[1]
         out = weight.new_empty(n_lanes, batch, inputs)
         h = saved.transpose(1, 2)
+        coins = None if factors is None else factors.transpose(1, 2).contiguous()
         is_direct = activation.name in _FUSED and h.is_contiguous()
         arguments = (
             n_lanes,
@@ -134,13 +135,13 @@ class NativeAffine(Affine):
             rows.data_ptr(),
             *_strides(rows),
             h.data_ptr() if is_direct else 0,
-            0 if factors is None else factors.data_ptr(),
+            0 if coins is None else coins.data_ptr(),
             out.data_ptr(),
             self._room(batch, outputs, inputs),
         )
         variant = activation.name if is_direct else "none"
-        variant += "" if factors is None else DROPPED
-        kept = (weight, rows, h, factors, out, self._scratch)
+        variant += "" if coins is None else DROPPED
+        kept = (weight, rows, h, coins, out, self._scratch)
         launch(self._kernel("input_gradient", weight, variant), arguments, kept)
         slope = out.transpose(1, 2)
         return slope if is_direct else activation.backward(slope, saved)
