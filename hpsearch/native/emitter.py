@@ -163,7 +163,12 @@ class Emitter:
         self.b.store(vector.value, self._pointer(address, kind), align=_size(_element(kind)))
 
     def load_where(self, mask: Any, address: "Int", kind: ir.VectorType) -> "Vector":
-        """Return what stands at an address; zeros where the mask says no, which are not read."""
+        """Return what stands at an address; zeros where the mask says no, which are not read.
+
+        No mask: all of it.
+        """
+        if mask is None:
+            return self.load(address, kind)
         pointer = self._pointer(address, kind)
         return Vector(
             self,
@@ -178,7 +183,10 @@ class Emitter:
         )
 
     def store_where(self, mask: Any, vector: "Vector", address: "Int") -> None:
-        """Write to an address where the mask says so."""
+        """Write to an address where the mask says so; no mask: everywhere."""
+        if mask is None:
+            self.store(vector, address)
+            return
         kind = vector.value.type
         self._call(
             f"llvm.masked.store.{_suffix(kind)}.p0",
@@ -359,6 +367,9 @@ class Int:
 
     def __sub__(self, other: Whole) -> "Int":
         return Int(self._e, self._e.b.sub(self.value, self._e.whole(other).value))
+
+    def __rsub__(self, other: int) -> "Int":
+        return self._e.whole(other) - self
 
     def __mul__(self, other: Whole) -> "Int":
         return Int(self._e, self._e.b.mul(self.value, self._e.whole(other).value))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from llvmlite import ir
 
+from hpsearch.native.cells import EVERY, Cells
 from hpsearch.native.dropout import drop
 from hpsearch.native.emitter import Emitter
 from hpsearch.native.examples import pick
@@ -16,6 +17,8 @@ from hpsearch.native.updates import update
 __all__ = ["ARGUMENTS", "scratch_bytes", "write"]
 
 _LAYER = ("lanes", "batch", "outputs", "inputs")
+_SEQUENCE = ("lanes", "batch", "steps", "hidden")
+_KEPT = ("gates", "before", "memory", "shown")
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "affine": (*_LAYER, "weight", "bias", "x", "x_lane", "x_row", "z", "scratch"),
     "input_gradient": (
@@ -39,6 +42,11 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
         *("lanes", "batch", "units", "h", "out", "factors", "places"),
         *("keys", "key_lane", "threshold", "scale", "last"),
     ),
+    "cell_forward": (
+        *(*_SEQUENCE, "inputs", "weight_ih", "weight_hh", "bias_ih", "bias_hh"),
+        *("x", "x_lane", "x_row", *_KEPT, "out", "last", "scratch"),
+    ),
+    "cell_backward": (*_SEQUENCE, "weight_hh", *_KEPT, "d", "d_ah", "scratch"),
     "play": ("calls", "n_calls", "lanes", "first", "n_steps", "work"),
 }
 """What each kernel takes, in order: whole numbers of 64 bits; strides are in bytes."""
@@ -95,7 +103,9 @@ def write(module: ir.Module, name: str, shape: Shape, variant: str = "") -> None
         variant: Of ``affine``: the activation that follows; of ``input_gradient``: the one whose
             derivative is multiplied by, which :data:`DROPPED` may follow; of ``weight_step``
             and ``update``: the rule, which :data:`MEASURED` may follow; of ``pick``: ``bytes`` or
-            ``reals``, what examples are.
+            ``reals``, what examples are; of ``cell_forward`` and ``cell_backward``: the cell, one
+            of :data:`hpsearch.native.cells.N_GATES`, which :data:`hpsearch.native.cells.EVERY`
+            may follow in the latter.
     """
     emitter = Emitter(module, name)
     found = (emitter.argument(i) for i in range(len(ARGUMENTS[name])))
@@ -117,6 +127,11 @@ def write(module: ir.Module, name: str, shape: Shape, variant: str = "") -> None
         cross_entropy(emitter, shape, arguments)
     elif name == "drop":
         drop(emitter, shape, arguments)
+    elif name == "cell_forward":
+        Cells(emitter, shape, arguments, variant).forward()
+    elif name == "cell_backward":
+        cell = variant.removesuffix(EVERY)
+        Cells(emitter, shape, arguments, cell).backward(has_all=cell != variant)
     elif name == "pick":
         pick(emitter, shape, arguments, variant)
     else:

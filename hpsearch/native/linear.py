@@ -185,7 +185,7 @@ class Linear:
                 for square, value in zip(squares, (gradient, w, new - w), strict=True):
                     square.set(value.fma(value, square.get()))
             elif is_measured:
-                few = gradient.where(mask, 0.0)
+                few = gradient.where(mask, 0.0)  # biases have masks
                 self._add(a["signs"] + at // (a["outputs"] * shape.size) * 24, few * few)
 
         def expect(at: Int) -> None:
@@ -276,25 +276,33 @@ class Linear:
         )
 
     def _panels(self, inputs: Int, panel_of: Any) -> None:
-        """Write what is done for each panel of columns; the last one may be a narrow one."""
+        """Write what is done for each panel of columns; the last one may be a narrow one.
+
+        There are no masks but for the last vector of a narrow panel: some processors are slow at
+        writing by a mask.
+        """
         e, shape = self.e, self.shape
-        kind = shape.vector()
         wide = shape.vectors * shape.lanes
         with e.loop(inputs, wide) as i:
-            n = (inputs - i).min(wide)
+            n = inputs - i
 
-            def of(vectors: int, i: Int = i, n: Int = n) -> None:
-                masks = [e.first(n - v * shape.lanes, kind) for v in range(vectors)]
-                panel_of(i, masks)
+            def narrow(vectors: int, i: Int = i, n: Int = n) -> None:
+                last = e.first(n - (vectors - 1) * shape.lanes, shape.vector())
+                panel_of(i, [*[None] * (vectors - 1), last])
 
-            self._choose(n, shape.vectors, of)
+            with e.either(n >= wide) as (is_whole, is_narrow):
+                with is_whole:
+                    panel_of(i, [None] * shape.vectors)
+                with is_narrow:
+                    self._choose(n, shape.vectors, narrow)
 
-    def _choose(self, n: Int, vectors: int, of: Any) -> None:
+    def _choose(self, n: Int, vectors: int, narrow: Any) -> None:
+        """Write what is done for a panel of so many vectors at most."""
         if vectors == 1:
-            of(1)
+            narrow(1)
             return
         with self.e.either(self.e.whole((vectors - 1) * self.shape.lanes) < n) as (is_so, is_not):
             with is_so:
-                of(vectors)
+                narrow(vectors)
             with is_not:
-                self._choose(n, vectors - 1, of)
+                self._choose(n, vectors - 1, narrow)

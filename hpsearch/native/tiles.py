@@ -204,10 +204,27 @@ class Tiles:
             vectors: Of the panel.
             expect: Writes what asks the memory for what comes next; given the number of a group.
         """
+        totals = self.zeros(vectors)
+        self.add_outer(totals, left, steps, right, n_groups, expect)
+        return self.laid(totals)
+
+    def zeros(self, vectors: int) -> list[list[Variable]]:
+        """Return the sums of an outer block before the first summand: vectors of each row."""
+        zero = self.e.constant(0.0, self.shape.vector())
+        return [[self.e.variable(zero) for _ in range(vectors)] for _ in range(self.shape.rows)]
+
+    def add_outer(
+        self,
+        totals: Sequence[Sequence[Variable]],
+        left: Int,
+        steps: tuple[Whole, Whole],
+        right: Int,
+        n_groups: Int,
+        expect: Callable[[Int], None] | None = None,
+    ) -> None:
+        """Add more summands, as in :meth:`outer`; the panel has as many vectors as a row."""
         e, shape = self.e, self.shape
-        zero = e.constant(0.0, shape.vector())
-        totals = [[e.variable(zero) for _ in range(vectors)] for _ in range(shape.rows)]
-        vector_bytes = shape.lanes * shape.size
+        vectors, vector_bytes = len(totals[0]), shape.lanes * shape.size
         with e.loop(n_groups) as k:
             if expect is not None:
                 expect(k)
@@ -219,9 +236,13 @@ class Tiles:
                 a = e.broadcast(unit, shape.units)
                 for v in range(vectors):
                     totals[m][v].set(self._multiply(totals[m][v].get(), a, b[v]))
-        place = e.room(shape.rows * vectors, shape.vector())
+
+    def laid(self, totals: Sequence[Sequence[Variable]]) -> Int:
+        """Return where sums stand; see :meth:`outer`."""
+        e, shape = self.e, self.shape
+        place = e.room(len(totals) * len(totals[0]), shape.vector())
         for i, total in enumerate(chain.from_iterable(totals)):
-            e.store(total.get(), place + i * vector_bytes)
+            e.store(total.get(), place + i * (shape.lanes * shape.size))
         return place
 
     def dot(

@@ -16,12 +16,21 @@ def update(e: Emitter, shape: Shape, a: Mapping[str, Int], rule: str) -> None:
     with e.loop(a["lanes"]) as k:
         coefficients = coefficients_of(e, shape, a["table"], k, names)
         l2 = e.broadcast(coefficients["l2"], kind).where(e.b.not_(a["is_decayed"].is_(0)), 0.0)
-        with e.loop(a["size"], shape.lanes) as i:
-            mask = e.first(a["size"] - i, kind)
+
+        def some(
+            i: Int, mask: Any, k: Int = k, l2: Vector = l2, c: Mapping[str, Vector] = coefficients
+        ) -> None:
             at = (k * a["size"] + i) * shape.size
             w = e.load_where(mask, a["weight"] + at, kind)
             g = e.load_where(mask, a["gradient"] + at, kind)
-            take(e, rule, w, w.fma(l2, g), mask, (a["weight"], buffers), at, coefficients)
+            take(e, rule, w, w.fma(l2, g), mask, (a["weight"], buffers), at, c)
+
+        whole = a["size"] // shape.lanes
+        with e.loop(whole) as i:
+            some(i * shape.lanes, None)
+        done = whole * shape.lanes
+        with e.when(done < a["size"]):
+            some(done, e.first(a["size"] - done, kind))
 
 
 def coefficients_of(
