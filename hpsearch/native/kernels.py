@@ -17,7 +17,7 @@ from hpsearch.native.updates import update
 __all__ = ["ARGUMENTS", "scratch_bytes", "write"]
 
 _LAYER = ("lanes", "batch", "outputs", "inputs")
-_SEQUENCE = ("lanes", "batch", "steps", "hidden")
+_SEQUENCE = ("lanes", "batch", "steps", "hidden", "rows")
 _KEPT = ("gates", "before", "memory", "shown")
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "affine": (*_LAYER, "weight", "bias", "x", "x_lane", "x_row", "z", "scratch"),
@@ -46,7 +46,7 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
         *(*_SEQUENCE, "inputs", "weight_ih", "weight_hh", "bias_ih", "bias_hh"),
         *("x", "x_lane", "x_row", *_KEPT, "out", "last", "scratch"),
     ),
-    "cell_backward": (*_SEQUENCE, "weight_hh", *_KEPT, "d", "d_ah", "scratch"),
+    "cell_backward": (*_SEQUENCE, "weight_hh", *_KEPT, "d", "d_lane", "d_ah", "scratch"),
     "play": ("calls", "n_calls", "lanes", "first", "n_steps", "work"),
 }
 """What each kernel takes, in order: whole numbers of 64 bits; strides are in bytes."""
@@ -77,6 +77,8 @@ def lane_bytes(name: str, arguments: Mapping[str, int], size: int, columns: int)
     if name == "pick":
         out = a["rows"] * a["features"] * size if a["order_lane"] else 0
         return {"order": a["order_lane"], "out": out}
+    if name.startswith("cell_"):
+        return _cell_lane_bytes(a, size)
     matrix, column = a["outputs"] * a["inputs"] * size, a["outputs"] * size
     above, below = a["batch"] * a["outputs"] * size, a["batch"] * a["inputs"] * size
     if name == "affine":
@@ -91,6 +93,18 @@ def lane_bytes(name: str, arguments: Mapping[str, int], size: int, columns: int)
     vectors = dict.fromkeys(("bias", "bias_first", "bias_second"), column)
     rest = {"d": a["d_lane"], "x": a["x_lane"], "table": columns * size, "signs": 24}
     return {**matrices, **vectors, **rest}
+
+
+def _cell_lane_bytes(a: Mapping[str, int], size: int) -> dict[str, int]:
+    rows, hidden, n_steps = a["rows"] * size, a["hidden"] * size, a["batch"] * a["steps"]
+    of_all = dict.fromkeys(("before", "memory", "shown", "out"), n_steps * hidden)
+    of_gates = dict.fromkeys(("gates", "d_ah"), n_steps * rows)
+    found = {
+        **{"weight_ih": a.get("inputs", 0) * rows, "weight_hh": a["hidden"] * rows},
+        **{"bias_ih": rows, "bias_hh": rows, "x": a.get("x_lane", 0), "d": a.get("d_lane", 0)},
+        **{**of_all, **of_gates, "last": a["batch"] * hidden},
+    }
+    return {which: n for which, n in found.items() if a.get(which)}  # nowhere stays nowhere
 
 
 def write(module: ir.Module, name: str, shape: Shape, variant: str = "") -> None:
