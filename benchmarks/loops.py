@@ -149,15 +149,29 @@ def pack_loop(
     precision: Precision,
     device: str = "cpu",
 ) -> Callable[[int], int]:
-    """Return a loop that trains a pack of this many lanes: examples times lanes are counted."""
+    """Return a loop that trains a pack of this many lanes: examples times lanes are counted.
+
+    It goes on where it stopped, as the plain loops do: through one epoch into the next.
+    """
     goal = Goal("val_loss", Direction.MINIMIZE)
     engine = Engine(splits, goal, 0, device=device, precision=precision, lanes=lanes)
     config = TrialConfig(model, RULES[rule], Training(epochs=1, batch_size=batch))
     pack = engine.pack(config, lanes)
+    n_whole = len(splits.train.x) // batch
+    at, epoch = n_whole, pack.begin(pack.lanes)
 
     def run(n_steps: int) -> int:
+        nonlocal at, epoch
         with matmul_precision(precision, pack.device):
-            pack.try_out(lanes, n_steps)
+            left = n_steps
+            while left:
+                if at == n_whole:
+                    at, epoch = 0, pack.begin(pack.lanes)
+                chunk = range(at, min(at + left, n_whole))
+                epoch.take(chunk)
+                at, left = chunk.stop, left - len(chunk)
+            if pack.device.type == "cuda":
+                torch.cuda.synchronize(pack.device)
         return lanes * n_steps * batch
 
     return run

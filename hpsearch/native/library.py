@@ -1,6 +1,7 @@
 """Kernels as functions of this process: written, compiled and kept when first asked for."""
 
 import ctypes
+import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -88,9 +89,22 @@ def kernel(
     from hpsearch.native.kernels import ARGUMENTS, write
     from hpsearch.native.tiles import shape_of
 
-    module = ir.Module(name)
-    write(module, name, shape_of(processor, dtype, is_paired=is_paired), variant)
-    return Kernel(_compiled(str(module), processor), name, ARGUMENTS[name])
+    with _no_collection():
+        module = ir.Module(name)
+        write(module, name, shape_of(processor, dtype, is_paired=is_paired), variant)
+        return Kernel(_compiled(str(module), processor), name, ARGUMENTS[name])
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the garbage collector away: thousands of small objects call it, all of them needed."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _compiled(text: str, processor: Processor) -> Any:

@@ -276,33 +276,14 @@ class Linear:
         )
 
     def _panels(self, inputs: Int, panel_of: Any) -> None:
-        """Write what is done for each panel of columns; the last one may be a narrow one.
+        """Write what is done for each panel of columns: wide ones, then single vectors.
 
-        There are no masks but for the last vector of a narrow panel: some processors are slow at
-        writing by a mask.
+        Only single vectors have masks: some processors are slow at writing by one.
         """
         e, shape = self.e, self.shape
         wide = shape.vectors * shape.lanes
-        with e.loop(inputs, wide) as i:
-            n = inputs - i
-
-            def narrow(vectors: int, i: Int = i, n: Int = n) -> None:
-                last = e.first(n - (vectors - 1) * shape.lanes, shape.vector())
-                panel_of(i, [*[None] * (vectors - 1), last])
-
-            with e.either(n >= wide) as (is_whole, is_narrow):
-                with is_whole:
-                    panel_of(i, [None] * shape.vectors)
-                with is_narrow:
-                    self._choose(n, shape.vectors, narrow)
-
-    def _choose(self, n: Int, vectors: int, narrow: Any) -> None:
-        """Write what is done for a panel of so many vectors at most."""
-        if vectors == 1:
-            narrow(1)
-            return
-        with self.e.either(self.e.whole((vectors - 1) * self.shape.lanes) < n) as (is_so, is_not):
-            with is_so:
-                narrow(vectors)
-            with is_not:
-                self._choose(n, vectors - 1, narrow)
+        done = inputs // wide * wide
+        with e.loop(done, wide) as i:
+            panel_of(i, [None] * shape.vectors)
+        with e.loop(inputs - done, shape.lanes) as more:
+            panel_of(done + more, [e.first(inputs - done - more, shape.vector())])
