@@ -116,15 +116,16 @@ class Way:
     def call(self, name: str, variant: str = "", **arguments: "int | Memory") -> int:
         """Call a kernel with its arguments by name; see that it touches nothing else.
 
-        Scratch memory is added, of exactly the size it is said to need.
+        Scratch memory is added where none is given, of exactly the size a layer is said to need.
 
         Returns:
             Bytes of the scratch memory that were written to.
         """
         sizes = [arguments.get(one, 0) for one in ("batch", "outputs", "inputs")]
-        scratch = Memory((scratch_bytes(*sizes),), torch.uint8)  # type: ignore[arg-type] # sizes are numbers
-        given = {"scratch": scratch, **arguments}
-        values = [given.get(one, 0) for one in ARGUMENTS[name]]
+        scratch = arguments.get("scratch")
+        if not isinstance(scratch, Memory):
+            scratch = Memory((scratch_bytes(*sizes),), torch.uint8)  # type: ignore[arg-type] # sizes are numbers
+        values = [{**arguments, "scratch": scratch}.get(one, 0) for one in ARGUMENTS[name]]
         run = kernel(
             self.processor, name, self._dtype_name, is_paired=self.is_paired, variant=variant
         )
