@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from hpsearch.models.mlp import Mlp
+from hpsearch.models.recurrent import Recurrent
 from hpsearch.native.processor import processor
 from hpsearch.optimizers.base import REGISTRY
 from hpsearch.spec.config import TrialConfig
@@ -65,6 +66,36 @@ def test_networks_of_every_kind(
             batch_size=10 if "batch_norm" in settings else 2,
             data_order="per_trial" if number % 2 else "shared",
             label_smoothing=0.0 if stored == "regression" else 0.1 * number,
+        )
+        for number, width in enumerate((16, 15, 14))
+    ]
+    assert_agree(request, trials, stored)
+
+
+@pytest.mark.parametrize(
+    ("stored", "settings"),
+    [
+        ("reals", {"cell": "vanilla"}),
+        ("bytes", {"cell": "vanilla", "activation": "relu", "hidden_layers": 2}),
+        ("reals", {"cell": "gru", "dropout": 0.2}),
+        ("bytes", {"cell": "gru", "hidden_layers": 2}),
+        ("reals", {"cell": "lstm", "steps": 2}),
+        ("bytes", {"cell": "lstm", "hidden_layers": 3, "dropout": 0.1}),
+        ("regression", {"cell": "lstm", "steps": 3}),
+    ],
+)
+def test_recurrent_networks(
+    stored: str, settings: dict[str, object], request: pytest.FixtureRequest
+) -> None:
+    trials = [
+        trial(
+            model=Recurrent.model_validate({"hidden_units": width, "steps": 6, **settings}),
+            optimizer=REGISTRY["adam"](
+                learning_rate=1e-3, l2=1e-2 * number, gradient_clip_norm=0.5 if number else None
+            ),
+            epochs=2,
+            batch_size=11,
+            data_order="per_trial" if number % 2 else "shared",
         )
         for number, width in enumerate((16, 15, 14))
     ]
