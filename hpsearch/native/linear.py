@@ -244,7 +244,7 @@ class Linear:
                 self.tiles.pack_panel(x + i * size, a["x_row"], batch, panel, masks, shape.lanes)
                 with e.loop(outputs, rows) as o:
                     first = ((k * outputs + o) * inputs + i) * size
-                    n_lines = len(masks) * shape.lanes * size // _LINE
+                    n_lines = -(-len(masks) * shape.lanes * size // _LINE)
 
                     def ahead(group: Int, next_: Int = first + inputs * (rows * size)) -> None:
                         # a line of each row of the next block, then the next lines
