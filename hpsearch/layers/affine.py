@@ -11,7 +11,7 @@ from hpsearch.layers.activations import Activation
 from hpsearch.layers.dropout import Dropout
 from hpsearch.layers.linear import linear, linear_backward
 from hpsearch.layers.products import Products
-from hpsearch.native.processor import processor
+from hpsearch.native.processor import Processor, processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,16 +159,27 @@ class TorchAffine(Affine):
 def affine_of(*, is_exact: bool, device: torch.device) -> Affine:
     """Return the faster way on this device: our own machine code where there is some.
 
-    What may be rounded is left to torch where a processor multiplies matrices by tiles: its
-    library makes use of them.
-
     Args:
         is_exact: Whether a lane's result must be the one it has alone, to the last bit.
         device: Where the maps are worked out.
     """
-    found = processor() if device.type == "cpu" else None
-    if found is not None and (is_exact or not found.has_tiles):
+    found = processor_for(is_exact=is_exact, device=device)
+    if found is not None:
         from hpsearch.layers.native_affine import NativeAffine
 
         return NativeAffine(found, is_exact=is_exact)
     return TorchAffine(Products(is_exact=is_exact, is_layout_free=True))
+
+
+def processor_for(*, is_exact: bool, device: torch.device) -> Processor | None:
+    """Return the processor whose machine code of our own is the faster way, if there is one.
+
+    What may be rounded is left to torch where a processor multiplies matrices by tiles: its
+    library makes use of them.
+
+    Args:
+        is_exact: As in :func:`affine_of`.
+        device: As there.
+    """
+    found = processor() if device.type == "cpu" else None
+    return found if found is not None and (is_exact or not found.has_tiles) else None

@@ -34,7 +34,7 @@ class Dropout:
         self._tables: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
         self._fronts: dict[tuple[torch.dtype, int], tuple[Tensor, Tensor]] = {}
         self._places: dict[int, Tensor] = {}
-        self._examples: dict[int, Tensor] = {}
+        self._examples: dict[tuple[int, int], Tensor] = {}
 
     def resize(self, n_rows: int) -> None:
         """Make room for ``n_rows`` lanes; those there stay."""
@@ -93,19 +93,22 @@ class Dropout:
         return (coins >= threshold).to(dtype).mul_(scale)
 
     def by_example(
-        self, n_lanes: int, n_columns: int, dtype: torch.dtype
+        self, n_lanes: int, n_columns: int, dtype: torch.dtype, n_steps: int = 1
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return what coins are made of, for those who throw them example by example.
 
         The well-mixed numbers ``[columns, width]``, the smallest coins that are kept, and what
-        is kept is multiplied by, ``[lanes, 1, 1]`` each.
+        is kept is multiplied by, ``[lanes, 1, 1]`` each. Of several steps, those of an example
+        follow each other, while :meth:`factors` has them step after step.
         """
-        if n_columns not in self._examples:
+        key = n_columns, n_steps
+        if key not in self._examples:
             if len(self._examples) > 1:  # the batch and the smaller, last one
                 self._examples.clear()
             places = _places(self._width, n_columns, self._device)
-            self._examples[n_columns] = places.t().contiguous()
-        return self._examples[n_columns], *self._front(n_lanes, dtype)
+            by_example = places.view(self._width, n_steps, -1).permute(2, 1, 0).contiguous()
+            self._examples[key] = by_example.view(n_columns, self._width)
+        return self._examples[key], *self._front(n_lanes, dtype)
 
     def _front(self, n_lanes: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         key = (dtype, n_lanes)

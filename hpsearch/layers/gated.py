@@ -1,7 +1,7 @@
 """Gated recurrent layers lane by lane with torch's own kernels, for devices where fusing loses.
 
-On a CPU torch runs all steps of an LSTM in one kernel of oneDNN, which no batched product over
-lanes comes near; a GRU is at best as fast where MKL's products are. The lanes still share their
+On a CPU torch runs all steps of an LSTM in one kernel of oneDNN, which its products over lanes do
+not come near; a GRU is at best as fast where MKL's products are. The lanes still share their
 batches, their optimizer and everything else of a pack.
 """
 

@@ -83,13 +83,22 @@ class NativeAffine(Affine):
         )
         return z.transpose(1, 2)
 
-    def dropped(self, h: Tensor, dropout: Dropout, keys: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Throw the coins and multiply in one pass."""
+    def dropped(
+        self, h: Tensor, dropout: Dropout, keys: Tensor, n_steps: int = 1
+    ) -> tuple[Tensor, Tensor | None]:
+        """Throw the coins and multiply in one pass.
+
+        Args:
+            h: As in :meth:`Affine.dropped`.
+            dropout: As there.
+            keys: As there.
+            n_steps: Of a sequence, whose outputs follow each other in ``h``.
+        """
         n_lanes, width, batch = h.shape
         if not dropout.drops(n_lanes):
             return h, None
         rows = h.transpose(1, 2).contiguous()
-        places, threshold, scale = dropout.by_example(n_lanes, batch, h.dtype)
+        places, threshold, scale = dropout.by_example(n_lanes, batch, h.dtype, n_steps)
         out, factors = torch.empty_like(rows), torch.empty_like(rows)
         arguments = (
             n_lanes,
@@ -119,13 +128,29 @@ class NativeAffine(Affine):
         factors: Tensor | None,
     ) -> Tensor:
         """Multiply by the factors, and by most derivatives, while the sums are at hand."""
+        h = saved.transpose(1, 2)
+        if activation.name in _FUSED and h.is_contiguous():
+            return self._back(d, weight, factors, h, activation.name)
+        return activation.backward(self.plain_input_gradient(d, weight, factors), saved)
+
+    def plain_input_gradient(self, d: Tensor, weight: Tensor, factors: Tensor | None) -> Tensor:
+        """Return the gradient of the input, which no activation made.
+
+        Args:
+            d: As in :meth:`input_gradient`.
+            weight: As there.
+            factors: As there.
+        """
+        return self._back(d, weight, factors, None, "none")
+
+    def _back(
+        self, d: Tensor, weight: Tensor, factors: Tensor | None, h: Tensor | None, function: str
+    ) -> Tensor:
         n_lanes, outputs, inputs = weight.shape
         rows = _rows(d)
         batch = rows.shape[1]
         out = weight.new_empty(n_lanes, batch, inputs)
-        h = saved.transpose(1, 2)
         coins = None if factors is None else factors.transpose(1, 2).contiguous()
-        is_direct = activation.name in _FUSED and h.is_contiguous()
         arguments = (
             n_lanes,
             batch,
@@ -134,17 +159,15 @@ class NativeAffine(Affine):
             weight.data_ptr(),
             rows.data_ptr(),
             *_strides(rows),
-            h.data_ptr() if is_direct else 0,
+            0 if h is None else h.data_ptr(),
             0 if coins is None else coins.data_ptr(),
             out.data_ptr(),
             self._room(batch, outputs, inputs),
         )
-        variant = activation.name if is_direct else "none"
-        variant += "" if coins is None else DROPPED
+        variant = function if coins is None else f"{function}{DROPPED}"
         kept = (weight, rows, h, coins, out, self._scratch)
         launch(self._kernel("input_gradient", weight, variant), arguments, kept)
-        slope = out.transpose(1, 2)
-        return slope if is_direct else activation.backward(slope, saved)
+        return out.transpose(1, 2)
 
     def gradients(self, d: Tensor, x: Tensor, weight_out: Tensor, bias_out: Tensor) -> Tensor:
         """Work both out in one call."""
@@ -169,13 +192,31 @@ class NativeAffine(Affine):
         return weight_out
 
     def step(
-        self, d: Tensor, x: Tensor, weight: Tensor, bias: Tensor, rule: RuleStep, at: int
+        self,
+        d: Tensor,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        rule: RuleStep,
+        at: int,
+        bias_at: int | None = None,
     ) -> None:
-        """Change each number when its gradient is summed up: it is never written."""
+        """Change each number when its gradient is summed up: it is never written.
+
+        Args:
+            d: As in :meth:`Affine.step`.
+            x: As there.
+            weight: As there.
+            bias: As there.
+            rule: As there.
+            at: As there.
+            bias_at: Number of the bias; None: it follows the weight.
+        """
+        bias_at = at + 1 if bias_at is None else bias_at
         n_lanes, outputs, inputs = weight.shape
         rows, inner = _rows(d), _rows(x)
         batch = rows.shape[1]
-        running = [(buffer[at].data_ptr(), buffer[at + 1].data_ptr()) for buffer in rule.buffers]
+        running = [(b[at].data_ptr(), b[bias_at].data_ptr()) for b in rule.buffers]
         (first, second) = (*running, (0, 0), (0, 0))[:2]
         arguments = (
             n_lanes,

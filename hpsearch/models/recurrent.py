@@ -24,9 +24,9 @@ _NARROW = 128  # units: up to here a CPU core gains by four lanes, beyond by two
 
 
 def runs_lane_by_lane(cell: str, device_type: str) -> bool:
-    """Return whether torch's own kernel beats products over all lanes.
+    """Return whether torch's own kernel beats torch's products over all lanes.
 
-    On a CPU an LSTM runs in one kernel of oneDNN, which nothing comes near. A GRU is MKL's
+    On a CPU an LSTM runs in one kernel of oneDNN, which those never come near. A GRU is MKL's
     products step by step, which are slow on the processors where :class:`Products` goes to oneDNN.
     """
     from hpsearch.layers.products import has_wide_products
@@ -135,8 +135,10 @@ class Recurrent(Model):
         return (self.dropout,) * self.hidden_layers
 
     def most_lanes_on_cpu(self) -> int | None:
-        """Return 1 for cells that torch's own kernels run one by one."""
-        if runs_lane_by_lane(self.cell, "cpu"):
+        """Return 1 where torch's own kernels run lanes one by one."""
+        from hpsearch.native.processor import processor
+
+        if processor() is None and runs_lane_by_lane(self.cell, "cpu"):
             return 1
         return 4 if self.hidden_units <= _NARROW else 2
 
@@ -188,13 +190,25 @@ class Recurrent(Model):
         is_exact: bool,
         device: "torch.device",
     ) -> "Network":
-        """Return the batched network, or one that runs lane by lane in torch's own kernel."""
+        """Return the batched network: by our own machine code where there is some.
+
+        Else by torch, or lane by lane in torch's own kernel.
+        """
         from hpsearch.layers import gated, recurrent
         from hpsearch.layers.activations import activation
+        from hpsearch.layers.affine import processor_for
         from hpsearch.layers.cells import cell
         from hpsearch.layers.products import Products
 
         n_steps = self.steps or 1
+        found = processor_for(is_exact=is_exact, device=device)
+        if found is not None:
+            from hpsearch.layers.native_recurrent import NativeRecurrent
+
+            name = self.activation if self.cell == "vanilla" else self.cell
+            return NativeRecurrent(
+                shapes, name, found, is_exact=is_exact, n_steps=n_steps, n_rows=n_rows
+            )
         if runs_lane_by_lane(self.cell, device.type):
             return gated.Gated(shapes, self.cell, n_steps=n_steps, n_rows=n_rows, device=device)
         return recurrent.Recurrent(

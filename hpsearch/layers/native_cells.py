@@ -1,0 +1,170 @@
+"""One recurrent layer over lanes by kernels made for this processor, forward and back."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hpsearch.layers.products import may_round
+from hpsearch.layers.recurrent_layer import Rooms
+from hpsearch.native.cells import EVERY, cell_scratch_bytes
+from hpsearch.native.library import Kernel, kernel, launch
+from hpsearch.native.processor import Processor
+
+_ALIGNMENT = 64  # bytes
+_LEAST_SIDE = 16  # of weights whose products may be rounded
+
+
+class NativeCells:
+    """All steps of a layer in a call.
+
+    Inputs and outputs of a sequence are ``[lanes, features, batch · steps]``, the steps of an
+    example side by side; in memory features are. Inputs that all lanes share are ``[batch ·
+    steps, features]``.
+
+    Args:
+        processor: The one at hand.
+        cell: One of :data:`hpsearch.native.cells.N_GATES`.
+        n_steps: Steps an input is cut into.
+        is_exact: Whether products must not be rounded to bfloat16.
+    """
+
+    def __init__(self, processor: Processor, cell: str, n_steps: int, *, is_exact: bool) -> None:
+        self._processor, self._cell, self._n_steps = processor, cell, n_steps
+        self._is_exact = is_exact
+        self._rooms = Rooms()
+        self._kept: dict[str, Tensor] = {}
+        self._kernels: dict[tuple[str, torch.dtype, bool, str], Kernel] = {}
+
+    def forward(self, parameters: Sequence[Tensor], x: Tensor, *, is_last: bool) -> Tensor:
+        """Return the outputs of all steps, or of the last one, ``[lanes, hidden, batch]``.
+
+        Args:
+            parameters: Of this layer.
+            x: Inputs of all steps.
+            is_last: Whether only the last step's output is wanted.
+        """
+        n_lanes, rows, hidden = parameters[1].shape
+        n = x.shape[0 if x.dim() == 2 else 2]
+        sizes = {"gates": rows, "before": hidden}
+        if self._cell in ("gru", "lstm"):
+            sizes["memory"] = hidden
+        if self._cell == "lstm":
+            sizes["shown"] = hidden
+        if not is_last:
+            sizes["out"] = hidden
+        like = parameters[1]
+        self._kept = {
+            name: self._rooms.take(name, like, (n_lanes, n, size)) for name, size in sizes.items()
+        }
+        last = self._rooms.take("last", like, (n_lanes, n // self._n_steps, hidden))
+        self._run(parameters, x, last, self._kept)
+        return (last if is_last else self._kept["out"]).transpose(1, 2)
+
+    def evaluate(self, parameters: Sequence[Tensor], x: Tensor, *, is_last: bool) -> Tensor:
+        """Return what :meth:`forward` does, in memory of its own; no way back follows."""
+        n_lanes, _, hidden = parameters[1].shape
+        n = x.shape[0 if x.dim() == 2 else 2]
+        last = x.new_empty((n_lanes, n // self._n_steps, hidden))
+        kept = {} if is_last else {"out": x.new_empty((n_lanes, n, hidden))}
+        self._run(parameters, x, last, kept)
+        return (last if is_last else kept["out"]).transpose(1, 2)
+
+    def backward(self, parameters: Sequence[Tensor], d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients of what inputs and outputs before contributed, and the latter.
+
+        ``[lanes, features, batch · steps]`` each.
+
+        Args:
+            parameters: Of this layer.
+            d: Gradient of the outputs of all steps, or of the last one alone.
+        """
+        weight = parameters[1]
+        n_lanes, rows, hidden = weight.shape
+        gates = self._kept["gates"]
+        has_all = d.shape[2] == gates.shape[1] and "out" in self._kept
+        slopes = d.transpose(1, 2).contiguous()
+        d_ah = gates
+        if self._cell == "gru":
+            d_ah = self._rooms.take("d_ah", gates, gates.shape)
+        scratch = self._scratch(parameters, gates.shape[1])
+        arguments = (
+            n_lanes,
+            gates.shape[1] // self._n_steps,
+            self._n_steps,
+            hidden,
+            rows,
+            weight.data_ptr(),
+            *(_address(self._kept, name) for name in ("gates", "before", "memory", "shown")),
+            slopes.data_ptr(),
+            slopes.stride(0) * slopes.element_size(),
+            d_ah.data_ptr() if self._cell == "gru" else 0,
+            _aligned(scratch),
+        )
+        variant = f"{self._cell}{EVERY}" if has_all else self._cell
+        kept = (weight, self._kept, slopes, d_ah, scratch)
+        launch(self._kernel("cell_backward", parameters, variant), arguments, kept)
+        before = self._kept["before"]
+        return gates.transpose(1, 2), d_ah.transpose(1, 2), before.transpose(1, 2)
+
+    def forget(self) -> None:
+        """Let go of all memory."""
+        self._rooms, self._kept = Rooms(), {}
+
+    def _run(
+        self, parameters: Sequence[Tensor], x: Tensor, last: Tensor, kept: dict[str, Tensor]
+    ) -> None:
+        n_lanes, rows, hidden = parameters[1].shape
+        inputs = parameters[0].shape[2]
+        steps = (x if x.dim() == 2 else x.transpose(1, 2)).contiguous()
+        size = x.element_size()
+        scratch = self._scratch(parameters, steps.shape[-2])
+        arguments = (
+            n_lanes,
+            steps.shape[-2] // self._n_steps,
+            self._n_steps,
+            hidden,
+            rows,
+            inputs,
+            *(parameter.data_ptr() for parameter in parameters),
+            steps.data_ptr(),
+            0 if steps.dim() == 2 else steps.stride(0) * size,
+            inputs * size,
+            *(_address(kept, name) for name in ("gates", "before", "memory", "shown", "out")),
+            last.data_ptr(),
+            _aligned(scratch),
+        )
+        memory = (parameters, steps, kept, last, scratch)
+        launch(self._kernel("cell_forward", parameters, self._cell), arguments, memory)
+
+    def _scratch(self, parameters: Sequence[Tensor], n: int) -> Tensor:
+        _, _, hidden = parameters[1].shape
+        wanted = cell_scratch_bytes(n // self._n_steps, hidden, parameters[0].shape[2])
+        like = torch.empty(0, dtype=torch.uint8)
+        return self._rooms.take("scratch", like, (wanted + _ALIGNMENT,))
+
+    def _kernel(self, name: str, parameters: Sequence[Tensor], variant: str) -> Kernel:
+        weights = parameters[:2]
+        is_paired = (
+            not self._is_exact
+            and may_round()
+            and self._processor.has_pairs
+            and weights[0].dtype == torch.float32
+            and min(side for weight in weights for side in weight.shape[1:]) >= _LEAST_SIDE
+        )
+        key = (name, weights[0].dtype, is_paired, variant)
+        found = self._kernels.get(key)
+        if found is None:
+            dtype = str(weights[0].dtype).removeprefix("torch.")
+            found = self._kernels[key] = kernel(
+                self._processor, name, dtype, is_paired=is_paired, variant=variant
+            )
+        return found
+
+
+def _address(kept: dict[str, Tensor], name: str) -> int:
+    return kept[name].data_ptr() if name in kept else 0
+
+
+def _aligned(scratch: Tensor) -> int:
+    return -(-scratch.data_ptr() // _ALIGNMENT) * _ALIGNMENT
