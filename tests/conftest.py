@@ -156,6 +156,24 @@ def way(request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.fixture(params=["native", "fused", "alone"])
+def cell_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The ways to compute recurrent layers: as in ``way``, torch's lanes fused or one by one."""
+    from hpsearch.models import recurrent
+    from hpsearch.native.processor import processor
+
+    name: str = request.param
+    if name != "native":
+        request.getfixturevalue("plain_torch")
+        is_alone = name == "alone"
+        monkeypatch.setattr(  # torch's own kernels are of cells with gates
+            recurrent, "runs_lane_by_lane", lambda cell, _: is_alone and cell != "vanilla"
+        )
+    elif processor() is None:
+        pytest.skip("there are no kernels for this processor")
+    return name
+
+
 @pytest.fixture(scope="session")
 def mnist_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data sets folder with ``mnist/`` in it: the configured one, else a tiny likeness."""

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from hpsearch.datasets.splits import Splits
-from hpsearch.models import recurrent
 from hpsearch.models.base import REGISTRY as FAMILIES
 from hpsearch.models.base import Model
 from hpsearch.models.mlp import Mlp
@@ -291,20 +290,17 @@ def sequences(cell: str, activation: str, dropout: float, n_layers: int) -> list
     ]
 
 
-@pytest.mark.parametrize(("n_layers", "dropout"), [(1, 0.0), (2, 0.25)])
+@pytest.mark.usefixtures("cell_way")
 @pytest.mark.parametrize(
-    ("cell", "activation", "is_fused"),
-    [(*one, True) for one in CELLS] + [("gru", "tanh", False), ("lstm", "tanh", False)],
+    ("cell", "activation", "cell_way", "n_layers", "dropout"),
+    [(*one, "native", *layers) for one in CELLS for layers in ((1, 0.0), (2, 0.25))]
+    + [(*one, "fused", 2, 0.25) for one in CELLS]
+    + [(one, "tanh", "alone", 1, 0.0) for one in ("gru", "lstm")],
+    indirect=["cell_way"],
 )
 def test_a_recurrent_cell_is_torchs_in_every_lane(
-    cell: str,
-    activation: str,
-    is_fused: bool,
-    dropout: float,
-    n_layers: int,
-    monkeypatch: pytest.MonkeyPatch,
+    cell: str, activation: str, dropout: float, n_layers: int
 ) -> None:
-    monkeypatch.setattr(recurrent, "runs_lane_by_lane", lambda *_: not is_fused)
     configs = sequences(cell, activation, dropout, n_layers)
     assert_lanes_equal_torch(configs, class_splits(), "exact" if n_layers == 1 else "fast")
 
@@ -372,17 +368,18 @@ def test_perceptrons_with_everything_at_once_are_torchs(rule: str, activation: s
     assert_lanes_equal_torch(configs, class_splits(), lanes=2)
 
 
-@pytest.mark.usefixtures("_last_epoch_is_best")
+@pytest.mark.usefixtures("_last_epoch_is_best", "cell_way")
 @pytest.mark.parametrize(
-    ("rule", "cell", "activation", "is_fused"),
-    [(rule, *one, True) for rule in sorted(REGISTRY) for one in CELLS]
+    ("rule", "cell", "activation", "cell_way"),
+    [(rule, *one, "native") for rule in sorted(REGISTRY) for one in CELLS]
+    + [(rule, *CELLS[i % len(CELLS)], "fused") for i, rule in enumerate(sorted(REGISTRY))]
     # where torch's own kernels run, gradients come lane by lane, and rules see no difference
-    + [(rule, cell, "tanh", False) for rule in ("sgd", "adam") for cell in ("gru", "lstm")],
+    + [(rule, cell, "tanh", "alone") for rule, cell in (("sgd", "gru"), ("adam", "lstm"))],
+    indirect=["cell_way"],
 )
 def test_recurrent_networks_with_everything_at_once_are_torchs(
-    rule: str, cell: str, activation: str, is_fused: bool, monkeypatch: pytest.MonkeyPatch
+    rule: str, cell: str, activation: str
 ) -> None:
-    monkeypatch.setattr(recurrent, "runs_lane_by_lane", lambda *_: not is_fused)
     configs = [
         trial(
             model=Recurrent.model_validate(

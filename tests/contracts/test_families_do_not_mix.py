@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from hpsearch.models import recurrent
 from hpsearch.models.base import Model
 from hpsearch.models.mlp import Mlp
 from hpsearch.models.recurrent import Recurrent
@@ -66,6 +65,7 @@ def assert_same(one: Caller, other: Caller, number: int) -> None:
         np.testing.assert_array_equal(ours[key], theirs[key], err_msg=key)
 
 
+@pytest.mark.usefixtures("cell_way")
 @pytest.mark.parametrize("data_order", ["shared", "per_trial"])
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_a_trial_alone_and_among_seven_others_is_the_same_to_the_last_bit(
@@ -100,13 +100,9 @@ def test_a_trial_resumed_from_its_file_is_the_same_to_the_last_bit(
     assert rest.ends[0].test == whole.ends[0].test
 
 
-@pytest.mark.parametrize("is_fused", [True, False])
+@pytest.mark.usefixtures("cell_way")
 @pytest.mark.parametrize("name", sorted(MODELS))
-def test_a_lane_that_diverges_leaves_its_neighbours_bit_identical(
-    name: str, is_fused: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if is_fused:
-        monkeypatch.setattr(recurrent, "runs_lane_by_lane", lambda *_: False)
+def test_a_lane_that_diverges_leaves_its_neighbours_bit_identical(name: str) -> None:
     tame = [
         trial(model=model(name), optimizer=Adam(gradient_clip_norm=clip), epochs=3)
         for clip in (None, 1.0, None)

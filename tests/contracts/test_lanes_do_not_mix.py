@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 
 from hpsearch.models.mlp import Mlp
-from hpsearch.models.recurrent import Recurrent
-from hpsearch.optimizers.adam import Adam
 from hpsearch.optimizers.base import REGISTRY, Optimizer
 from hpsearch.optimizers.sgd import Sgd
 from hpsearch.spec.config import TrialConfig
@@ -142,40 +140,6 @@ def test_what_neighbours_need_more_changes_no_bit_of_a_lane_that_needs_nothing(
             Engine(splits, LOWEST_LOSS, 3, lanes=2), [LaneSpec(1, other), LaneSpec(0, mine)]
         )
         assert_same(alone, swapped, 0)
-
-
-@pytest.mark.parametrize("data_order", ["shared", "per_trial"])
-@pytest.mark.parametrize(
-    ("cell", "settings"),
-    [
-        ("vanilla", {}),
-        ("vanilla", {"activation": "relu", "hidden_layers": 2}),
-        ("gru", {}),
-        ("gru", {"hidden_layers": 2, "dropout": 0.2}),
-        ("lstm", {"steps": 2}),
-        ("lstm", {"hidden_layers": 2}),
-    ],
-)
-def test_a_sequence_of_a_trial_alone_and_among_others_is_the_same_to_the_last_bit(
-    cell: str, settings: dict[str, object], data_order: str
-) -> None:
-    configs = [
-        trial(
-            model=Recurrent.model_validate(
-                {"cell": cell, "hidden_units": width, "steps": 4, **settings}
-            ),
-            optimizer=Adam(learning_rate=2e-3 / (1 + number), l2=1e-3 * number),
-            epochs=2 + number % 2,
-            batch_size=33,
-            data_order=data_order,
-        )
-        for number, width in enumerate((20, 17, 20, 19))
-    ]
-    splits = class_splits()
-    alone = play(Engine(splits, LOWEST_LOSS, 3, lanes=1), configs)
-    packed = play(Engine(splits, LOWEST_LOSS, 3, lanes=3), configs)
-    for number in range(len(configs)):
-        assert_same(alone, packed, number)
 
 
 @pytest.mark.parametrize("rule", sorted(REGISTRY))

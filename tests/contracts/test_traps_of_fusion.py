@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from hpsearch.layers.stack import Stack
-from hpsearch.models import recurrent
 from hpsearch.models.mlp import Mlp
 from hpsearch.models.recurrent import Recurrent
 from hpsearch.optimizers.adam import Adam
@@ -17,21 +16,19 @@ from hpsearch.training.engine import Engine
 from hpsearch.training.lanes import LaneOutcome
 from tests.lanes import LOWEST_LOSS, class_splits, play, trial
 
-pytestmark = pytest.mark.usefixtures("way")
-
 CPU = torch.device("cpu")
 SPLITS = class_splits()
 
 
+@pytest.mark.usefixtures("cell_way")
 @pytest.mark.parametrize(
-    ("cell", "is_fused"),
-    [("vanilla", True), ("gru", True), ("lstm", True), ("gru", False), ("lstm", False)],
+    ("cell", "cell_way"),
+    [(cell, way) for cell in ("vanilla", "gru", "lstm") for way in ("native", "fused")]
+    + [(cell, "alone") for cell in ("gru", "lstm")],
+    indirect=["cell_way"],
 )
-def test_gradients_of_two_biases_are_two_tensors(
-    cell: str, is_fused: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gradients_of_two_biases_are_two_tensors(cell: str) -> None:
     # autograd returns one object for both, which clipping in place scaled twice
-    monkeypatch.setattr(recurrent, "runs_lane_by_lane", lambda *_: not is_fused)
     model = Recurrent.model_validate({"cell": cell, "hidden_units": 5, "steps": 3})
     shapes = model.shapes(12, 4)
     weights = Stack(shapes, 2, dtype=torch.float64, device=CPU)
@@ -55,6 +52,7 @@ def trained(config: TrialConfig, **settings: Any) -> dict[str, np.ndarray[Any, A
     return dict(weights)
 
 
+@pytest.mark.usefixtures("way")
 def test_coefficients_are_rounded_last() -> None:
     # 1 - beta2 in single precision is off by a hundred thousandth, which Adam makes 5e-3
     config = trial(
@@ -67,6 +65,7 @@ def test_coefficients_are_rounded_last() -> None:
         assert np.abs(single[name] - array).max() / np.abs(array).max() < 2e-5, name
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(
     "model",
     [
@@ -90,6 +89,7 @@ def test_the_row_of_a_lane_that_became_nan_is_clean_for_the_next(
     assert caller.ends[0].outcome is caller.ends[2].outcome is LaneOutcome.FAILED
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(
     "model",
     [Mlp(hidden_units=(16,), activation="tanh"), Recurrent(cell="vanilla", steps=4)],
@@ -108,6 +108,7 @@ def test_a_neighbours_large_gradient_does_not_clip_a_lane(model: Mlp | Recurrent
     assert beside.curve(1)[0][1]["grad_norm"] > 100
 
 
+@pytest.mark.usefixtures("way")
 def test_a_lane_counts_its_own_steps() -> None:
     # Adam's correction at the first step is tenfold; a lane that joins late begins with it
     first, second = (trial(optimizer=Adam(), epochs=n) for n in (2, 5))
@@ -116,6 +117,7 @@ def test_a_lane_counts_its_own_steps() -> None:
     assert refilled.curve(2) == alone.curve(2)
 
 
+@pytest.mark.usefixtures("way")
 def test_a_dead_relu_network_is_finite_and_seen_by_its_units(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from hpsearch.layers.stack import Stack
-from hpsearch.models import recurrent
 from hpsearch.models.mlp import Mlp
 from hpsearch.models.recurrent import Recurrent
 from hpsearch.training.diagnosis import Watch
@@ -23,14 +22,14 @@ def n_stuck(outputs: Tensor) -> int:
     return int(((outputs > 0.99).all(0) | (outputs < -0.99).all(0)).sum())
 
 
+@pytest.mark.usefixtures("cell_way")
 @pytest.mark.parametrize(
-    ("cell", "is_fused"),
-    [("vanilla", True), ("gru", True), ("lstm", True), ("gru", False), ("lstm", False)],
+    ("cell", "cell_way"),
+    [(cell, way) for cell in ("vanilla", "gru", "lstm") for way in ("native", "fused")]
+    + [(cell, "alone") for cell in ("gru", "lstm")],
+    indirect=["cell_way"],
 )
-def test_recurrent_units_stuck_at_an_end_are_dead(
-    cell: str, is_fused: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(recurrent, "runs_lane_by_lane", lambda *_: not is_fused)
+def test_recurrent_units_stuck_at_an_end_are_dead(cell: str) -> None:
     model = Recurrent.model_validate(
         {"cell": cell, "hidden_units": WIDTH, "hidden_layers": 2, "steps": STEPS}
     )
