@@ -78,7 +78,7 @@ def refill(options: argparse.Namespace, splits: Splits, name: str, lanes: int) -
     for _ in range(options.repeats):
         with _drawn(model):
             moves.append(_seconds(lambda: _refill(pack)))
-        step_s.append(_seconds(lambda: pack.try_out(lanes, steps)) / steps)
+        step_s.append(pack.try_out(lanes, steps) / steps)
         draws.append(_seconds(lambda: model.initial(784, 10, initial_generator(0, 0))))
     moved_s, drawn_s = statistics.median(moves), statistics.median(draws)
     epoch_s = statistics.median(step_s) * MNIST / BATCH

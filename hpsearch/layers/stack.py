@@ -82,21 +82,20 @@ class Stack:
         Raises:
             ShapeError: A parameter is missing or does not fit.
         """
-        for (name, shape), rows in zip(self.shapes.items(), self._rows, strict=True):
-            array = arrays.get(name)
-            if array is None or not fits(tuple(array.shape), shape):
-                got = None if array is None else tuple(array.shape)
-                raise ShapeError(f"parameter {name!r} should fit into {shape}, got {got}")
-            part = rows[lane, ...]
-            if tuple(array.shape) != shape:
-                part[...] = 0
-                part = self._part(name, part, tuple(array.shape))
-            values = np.ascontiguousarray(array).reshape(tuple(part.shape))
-            if isinstance(part, np.ndarray):
-                with np.errstate(over="ignore"):  # as torch does: infinite is the lane's affair
-                    part[...] = values
-            else:
-                part.copy_(torch.from_numpy(values))
+        with np.errstate(over="ignore"):  # as torch does: infinite is the lane's affair
+            for (name, shape), rows in zip(self.shapes.items(), self._rows, strict=True):
+                array = arrays.get(name)
+                if array is None or not fits(array.shape, shape):
+                    got = None if array is None else tuple(array.shape)
+                    raise ShapeError(f"parameter {name!r} should fit into {shape}, got {got}")
+                part = rows[lane, ...]
+                if array.shape != shape:
+                    part[...] = 0
+                    part = self._part(name, part, tuple(array.shape))
+                if isinstance(part, np.ndarray):
+                    part[...] = array.reshape(part.shape)
+                else:
+                    part.copy_(torch.from_numpy(np.ascontiguousarray(array)).view(part.shape))
 
     def clear(self, lane: int) -> None:
         """Fill a row with zeros, by assignment."""
