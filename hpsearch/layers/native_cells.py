@@ -11,7 +11,7 @@ from hpsearch.native.cells import EVERY, cell_scratch_bytes
 from hpsearch.native.library import Kernel, kernel, launch
 from hpsearch.native.processor import Processor
 
-_ALIGNMENT = 64  # bytes
+_LINE = 64  # bytes: of the cache, and what scratch memory begins at
 _LEAST_SIDE = 16  # of weights whose products may be rounded
 
 
@@ -44,9 +44,9 @@ class NativeCells:
             x: Inputs of all steps.
             is_last: Whether only the last step's output is wanted.
         """
-        n_lanes, rows, hidden = parameters[1].shape
+        n_lanes, _, hidden = parameters[1].shape
         n = x.shape[0 if x.dim() == 2 else 2]
-        sizes = {"gates": rows, "before": hidden}
+        sizes = {"before": hidden}
         if self._cell in ("gru", "lstm"):
             sizes["memory"] = hidden
         if self._cell == "lstm":
@@ -57,6 +57,7 @@ class NativeCells:
         self._kept = {
             name: self._rooms.take(name, like, (n_lanes, n, size)) for name, size in sizes.items()
         }
+        self._kept["gates"] = self._of_gates("gates", like, n)
         last = self._rooms.take("last", like, (n_lanes, n // self._n_steps, hidden))
         self._run(parameters, x, last, self._kept)
         return (last if is_last else self._kept["out"]).transpose(1, 2)
@@ -86,7 +87,7 @@ class NativeCells:
         slopes = d.transpose(1, 2).contiguous()
         d_ah = gates
         if self._cell == "gru":
-            d_ah = self._rooms.take("d_ah", gates, gates.shape)
+            d_ah = self._of_gates("d_ah", weight, gates.shape[1])
         scratch = self._scratch(parameters, gates.shape[1])
         arguments = (
             n_lanes,
@@ -95,7 +96,9 @@ class NativeCells:
             hidden,
             rows,
             weight.data_ptr(),
-            *(_address(self._kept, name) for name in ("gates", "before", "memory", "shown")),
+            gates.data_ptr(),
+            gates.stride(1) * gates.element_size(),
+            *(_address(self._kept, name) for name in ("before", "memory", "shown")),
             slopes.data_ptr(),
             slopes.stride(0) * slopes.element_size(),
             d_ah.data_ptr() if self._cell == "gru" else 0,
@@ -130,18 +133,31 @@ class NativeCells:
             steps.data_ptr(),
             0 if steps.dim() == 2 else steps.stride(0) * size,
             inputs * size,
-            *(_address(kept, name) for name in ("gates", "before", "memory", "shown", "out")),
+            _address(kept, "gates"),
+            kept["gates"].stride(1) * size if "gates" in kept else 0,
+            *(_address(kept, name) for name in ("before", "memory", "shown", "out")),
             last.data_ptr(),
             _aligned(scratch),
         )
         memory = (parameters, steps, kept, last, scratch)
         launch(self._kernel("cell_forward", parameters, self._cell), arguments, memory)
 
+    def _of_gates(self, name: str, weight: Tensor, n: int) -> Tensor:
+        """Return memory for all gates, row by row.
+
+        From one row to the next it is an odd number of lines of the cache: columns of rows that
+        are a power of two apart drive each other out.
+        """
+        n_lanes, rows, _ = weight.shape
+        a_line = _LINE // weight.element_size()
+        wide = (-(-rows // a_line) | 1) * a_line
+        return self._rooms.take(name, weight, (n_lanes, n, wide))[:, :, :rows]
+
     def _scratch(self, parameters: Sequence[Tensor], n: int) -> Tensor:
         _, _, hidden = parameters[1].shape
         wanted = cell_scratch_bytes(n // self._n_steps, hidden, parameters[0].shape[2])
         like = torch.empty(0, dtype=torch.uint8)
-        return self._rooms.take("scratch", like, (wanted + _ALIGNMENT,))
+        return self._rooms.take("scratch", like, (wanted + _LINE,))
 
     def _kernel(self, name: str, parameters: Sequence[Tensor], variant: str) -> Kernel:
         weights = parameters[:2]
@@ -167,4 +183,4 @@ def _address(kept: dict[str, Tensor], name: str) -> int:
 
 
 def _aligned(scratch: Tensor) -> int:
-    return -(-scratch.data_ptr() // _ALIGNMENT) * _ALIGNMENT
+    return -(-scratch.data_ptr() // _LINE) * _LINE

@@ -5,8 +5,9 @@ stand in torch's order, ``hidden`` numbers each. As with linear layers, what a l
 out by itself, and zeros around a narrower lane change nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from hpsearch.native.emitter import Emitter, Int, Vector
@@ -20,6 +21,7 @@ EVERY = " every"
 
 _SPREAD = 2  # vectors of units side by side, where a block has few gates
 _MOST_GATES = 4
+_WIDEST = 64  # bytes of a vector
 
 
 def cell_scratch_bytes(batch: int, hidden: int, inputs: int) -> int:
@@ -56,15 +58,19 @@ class Cells:
         """Take all steps, from an output of zeros on.
 
         What the steps before need to be gone back is kept: ``gates`` ``[lanes, batch, steps,
-        gates · hidden]``, and by step, ``[lanes, batch, steps, hidden]``, the output ``before``
-        it and, in ``memory``, the GRU's share of the last output in n, or the LSTM's memory
-        before it, with the tanh of that behind it in ``shown``. ``out`` are the outputs of all
-        steps, ``last`` those of the last one. What stands at address 0 is not written.
+        gates · hidden]``, ``gates_row`` bytes from row to row; ``before``, the output before each
+        step, ``[lanes, batch, steps, hidden]``; like it ``memory``: the LSTM's before the step,
+        whose tanh after it is ``shown``, or what the GRU's last output contributed to n. ``out``
+        are the outputs of all steps, ``last`` those of the last one. What stands at address 0 is
+        not written.
         """
         e, a = self.e, self.a
         is_gated = self.n_gates > 1
-        if is_gated:  # sums of four vectors a row
-            self.shape = replace(self.shape, rows=self.shape.rows * 3 // 4)
+        if is_gated:  # four sums a row, whose panels have a vector more in an LSTM
+            n_rows = self.shape.rows * 3 // 4
+            self.shape = replace(
+                self.shape, rows=n_rows if self.cell == "gru" else n_rows // 2 * 2
+            )
         shape, vector_bytes = self.shape, self.vector_bytes
         self.tiles = Tiles(e, shape)
         spread = 1 if is_gated else _SPREAD
@@ -126,13 +132,11 @@ class Cells:
                                     + bias
                                     for g, bias in enumerate(biases[v])
                                 ]
-                                self._advance(
-                                    found,
-                                    e.first(hidden - j, shape.vector()),
-                                    ((k * batch + b + m), t, j),
-                                    memory + (b + m) * h_bytes + j * shape.size,
-                                    new + (b + m) * h_bytes + j * self._packed_size,
-                                )
+                                of_row = (b + m) * h_bytes
+                                place = (k * batch + b + m) * steps + t, k * batch + b + m, j
+                                at = memory + of_row + j * shape.size
+                                packed = new + of_row + j * self._packed_size
+                                self._either(j, partial(self._advance, found, place, at, packed))
 
     @property
     def _packed_size(self) -> int:
@@ -199,16 +203,24 @@ class Cells:
     def _advance(
         self,
         sums: list[Vector],
-        mask: Any,
         place: tuple[Int, Int, Int],
         memory: Int,
         packed: Int,
+        mask: Any,
     ) -> None:
-        """Write the next output of some units of an example, and what is kept."""
+        """Write the next output of some units of an example, and what is kept.
+
+        Args:
+            sums: Before the gates.
+            place: Number of the row, of the example, and of the first unit.
+            memory: Where the LSTM's memory stands.
+            packed: Where the output goes, for the next step's product.
+            mask: Which of the units there are; None: all.
+        """
         e, a, size = self.e, self.a, self.shape.size
         kind = self.shape.vector()
-        example, t, j = place
-        step = example * a["steps"] + t
+        step, example, j = place
+        at_gates = step * a["gates_row"] + j * size
         at_last = (example * a["hidden"] + j) * size
         at_step = (step * a["hidden"] + j) * size
 
@@ -241,15 +253,31 @@ class Cells:
                 h = total.tanh()
             else:  # NaN stays NaN
                 h = e.constant(0.0, kind).where(total.below(0.0), total)
-            gates = []  # the outputs are kept
-            keep(h, "gates", at_step)
+            gates = [h]
         for gate, value in enumerate(gates):
-            number = (step * self.n_gates + gate) * a["hidden"] + j
-            keep(value, "gates", number * size)
-        h = h.where(mask, 0.0)
+            keep(value, "gates", at_gates + a["hidden"] * (gate * size))
+        h = h if mask is None else h.where(mask, 0.0)
         e.store(e.rounded(h) if self.shape.is_paired else h, packed)
         e.store_where(mask, h, a["last"] + at_last)
         keep(h, "out", at_step)
+
+    def _either(self, j: Int, use: Callable[[Any], None]) -> None:
+        """Write what is done for a vector of units from this one on, given their mask.
+
+        A whole one has none where registers are small: such processors are slow at writing by
+        masks.
+        """
+        e, shape = self.e, self.shape
+        left = self.a["hidden"] - j
+        mask = e.first(left, shape.vector())
+        if self.vector_bytes >= _WIDEST:
+            use(mask)
+            return
+        with e.either(left >= shape.lanes) as (is_whole, is_part):
+            with is_whole:
+                use(None)
+            with is_part:
+                use(mask)
 
     # --- backward ------------------------------------------------------------------------------
 
@@ -299,11 +327,11 @@ class Cells:
                 t = steps - 1 - s
                 with e.loop(batch) as b, e.loop(hidden, shape.lanes) as j:
                     running = tuple(one + b * h_bytes + j * size for one in (dh, dc))
-                    mask = e.first(hidden - j, kind)
-                    self._retreat(mask, (k * batch + b) * steps + t, j, running, has_all=has_all)
+                    step = (k * batch + b) * steps + t
+                    self._either(j, partial(self._retreat, step, j, running, has_all=has_all))
                 with e.when(e.whole(0) < t):
                     source = a["d_ah" if self.cell == "gru" else "gates"]
-                    row_bytes = n_rows * size
+                    row_bytes = a["gates_row"]
                     first = source + (k * batch * steps + t) * row_bytes
                     self.tiles.pack_rows(first, row_bytes * steps, batch, n_rows, ds)
                     with e.loop(hidden, wide) as i, e.loop(batch, shape.rows) as b:
@@ -323,9 +351,17 @@ class Cells:
                                 e.store(total, at)
 
     def _retreat(
-        self, mask: Any, step: Int, j: Int, running: tuple[Int, ...], *, has_all: bool
+        self, step: Int, j: Int, running: tuple[Int, ...], mask: Any, *, has_all: bool
     ) -> None:
-        """Write the gradients before the gates of some units at a step of an example."""
+        """Write the gradients before the gates of some units at a step of an example.
+
+        Args:
+            step: Number of the row.
+            j: Of the first unit.
+            running: Where the gradients of output and memory stand.
+            mask: Which of the units there are; None: all.
+            has_all: As in :meth:`backward`.
+        """
         e, a, size = self.e, self.a, self.shape.size
         kind = self.shape.vector()
         at_dh, at_dc = running
@@ -335,7 +371,7 @@ class Cells:
             return e.load_where(mask, a[name] + at_step, kind)
 
         def place(gate: int) -> Int:
-            return ((step * self.n_gates + gate) * a["hidden"] + j) * size
+            return step * a["gates_row"] + (a["hidden"] * gate + j) * size
 
         dh = e.load(at_dh, kind)
         if has_all:

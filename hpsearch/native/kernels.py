@@ -18,7 +18,7 @@ __all__ = ["ARGUMENTS", "scratch_bytes", "write"]
 
 _LAYER = ("lanes", "batch", "outputs", "inputs")
 _SEQUENCE = ("lanes", "batch", "steps", "hidden", "rows")
-_KEPT = ("gates", "before", "memory", "shown")
+_KEPT = ("gates", "gates_row", "before", "memory", "shown")
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "affine": (*_LAYER, "weight", "bias", "x", "x_lane", "x_row", "z", "scratch"),
     "input_gradient": (
@@ -96,9 +96,9 @@ def lane_bytes(name: str, arguments: Mapping[str, int], size: int, columns: int)
 
 
 def _cell_lane_bytes(a: Mapping[str, int], size: int) -> dict[str, int]:
-    rows, hidden, n_steps = a["rows"] * size, a["hidden"] * size, a["batch"] * a["steps"]
+    n_steps, rows, hidden = a["batch"] * a["steps"], a["rows"] * size, a["hidden"] * size
     of_all = dict.fromkeys(("before", "memory", "shown", "out"), n_steps * hidden)
-    of_gates = dict.fromkeys(("gates", "d_ah"), n_steps * rows)
+    of_gates = dict.fromkeys(("gates", "d_ah"), n_steps * a["gates_row"])
     found = {
         **{"weight_ih": a.get("inputs", 0) * rows, "weight_hh": a["hidden"] * rows},
         **{"bias_ih": rows, "bias_hh": rows, "x": a.get("x_lane", 0), "d": a.get("d_lane", 0)},
