@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hpsearch.models.mlp import Mlp
+from hpsearch.models.recurrent import Recurrent
 from hpsearch.native.processor import processor
 from hpsearch.optimizers.base import REGISTRY
 from hpsearch.optimizers.schedules import Cosine
@@ -121,6 +122,39 @@ def test_so_it_is_with_other_activations(
 ) -> None:
     assert_same(*both(monkeypatch, configs(activation=activation)))
     assert bool(played) is (activation != "gelu")
+
+
+@pytest.mark.parametrize("data_order", ["shared", "per_trial"])
+@pytest.mark.parametrize(
+    ("cell", "stored", "settings"),
+    [
+        ("vanilla", "bytes", {"activation": "relu"}),
+        ("gru", "reals", {"hidden_layers": 2, "dropout": 0.2}),
+        ("lstm", "bytes", {"steps": 2}),
+    ],
+)
+def test_tapes_of_sequences_change_no_bit(
+    cell: str,
+    stored: str,
+    settings: dict[str, Any],
+    data_order: str,
+    played: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trials = [
+        trial(
+            model=Recurrent.model_validate(
+                {"cell": cell, "hidden_units": width, "steps": 4, **settings}
+            ),
+            optimizer=REGISTRY["adam"](learning_rate=0.01 / (1 + number), l2=1e-3 * number),
+            epochs=epochs,
+            batch_size=9,
+            data_order=data_order,
+        )
+        for number, (width, epochs) in enumerate(zip(WIDTHS, EPOCHS, strict=True))
+    ]
+    assert_same(*both(monkeypatch, trials, stored, precision="fast"))
+    assert played
 
 
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "gelu"])
