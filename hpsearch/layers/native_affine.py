@@ -28,7 +28,7 @@ class NativeAffine(Affine):
     Args:
         processor: The one at hand.
         is_exact: Whether products must not be rounded to bfloat16. A lane's result is the one it
-            has alone either way.
+            has alone either way, if it is as wide as its pack: few units are not rounded.
     """
 
     takes_steps = True

@@ -2,7 +2,8 @@
 
 Rows are those of a sequence of steps: row ``b · steps + t`` is step ``t`` of example ``b``. Gates
 stand in torch's order, ``hidden`` numbers each. As with linear layers, what a lane gets is worked
-out by itself, and zeros around a narrower lane change nothing.
+out by itself, and zeros around a narrower lane change nothing; but of products in bfloat16 the
+order of sums, on the way back: behind zeros, a gate's numbers form other pairs.
 """
 
 from collections.abc import Callable, Mapping
