@@ -192,8 +192,10 @@ class NativeRecurrent(Network):
             is_last = index == len(self._layers) - 1
             h = layer.evaluate(own, h, is_last=is_last)
             if not is_last:
-                steps = h.view(*h.shape[:2], -1, self._n_steps)
-                shown.append(torch.cat((steps.amax(3), steps.amin(3)), 2))
+                outputs = h.transpose(1, 2)  # as they stand in memory
+                n_lanes, _, width = outputs.shape
+                steps = outputs.view(n_lanes, -1, self._n_steps, width)
+                shown.append(torch.cat((steps.amax(2), steps.amin(2)), 1).transpose(1, 2))
         return [*shown, h]
 
     def _by_step(self, rows: Tensor) -> Tensor:
