@@ -5,22 +5,18 @@ not come near; a GRU is at best as fast where MKL's products are. The lanes stil
 batches, their optimizer and everything else of a pack.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from hpsearch.layers.dropout import Dropout
-from hpsearch.layers.network import Network
-from hpsearch.layers.recurrent import n_recurrent_units
+from hpsearch.layers.sequence_network import PARAMETERS, SequenceNetwork
 from hpsearch.layers.sequences import steps_first
 from hpsearch.layers.stack import Shapes
 
-_PARAMETERS = 4  # of a layer: weight_ih, weight_hh, bias_ih, bias_hh
 
-
-class Gated(Network):
+class Gated(SequenceNetwork):
     """GRU or LSTM layers, dropout behind each, a linear layer on the last step's output.
 
     Args:
@@ -43,12 +39,8 @@ class Gated(Network):
         n_rows: int,
         device: torch.device,
     ) -> None:
-        self.shapes = shapes
-        self.is_weight = tuple(len(shape) == 2 for shape in shapes.values())
-        self._hidden = tuple(shapes.values())[1][1]
-        self.n_draws = (len(shapes) - 2) // _PARAMETERS
+        super().__init__(shapes, n_rows, device)
         self._cell, self._n_steps = cell, n_steps
-        self._dropouts = [Dropout(n_rows, self._hidden, device) for _ in range(self.n_draws)]
         self._graphs: list[tuple[Tensor, list[Tensor]]] = []
         self._shown: list[list[Tensor]] = []  # of each lane, of each layer
 
@@ -58,10 +50,6 @@ class Gated(Network):
         What the last layer puts out before its last step decides nothing by itself.
         """
         return [torch.stack(lanes) for lanes in zip(*self._shown, strict=True)]
-
-    def n_hidden(self, shapes: Shapes) -> int:
-        """Return the sum of the widths of all layers."""
-        return n_recurrent_units(shapes)
 
     def forward(
         self, parameters: Sequence[Tensor], x: Tensor, keys: Tensor | None = None
@@ -102,26 +90,6 @@ class Gated(Network):
         self._graphs = []
         return list(gradients)
 
-    def variant(self, n_lanes: int) -> Hashable:
-        """Return which layers drop any."""
-        return tuple(layer.drops(n_lanes) for layer in self._dropouts)
-
-    def resize(self, n_rows: int) -> None:
-        """Make room for ``n_rows`` lanes."""
-        for dropout in self._dropouts:
-            dropout.resize(n_rows)
-
-    def fit(self, lane: int, shapes: Shapes, dropout: Sequence[float] = ()) -> None:  # noqa: ARG002 - padding needs no mask
-        """Note the rates of a lane, layer by layer."""
-        rates = dropout or (0.0,) * len(self._dropouts)
-        for layer, rate in zip(self._dropouts, rates, strict=True):
-            layer.set_rate(lane, rate)
-
-    def move(self, source: int, target: int) -> None:
-        """Take the rates of one row to another."""
-        for dropout in self._dropouts:
-            dropout.move(source, target)
-
     def _coins(self, keys: Tensor | None, batch: int, dtype: torch.dtype) -> list[Tensor | None]:
         """Return the dropout factors of every layer; of the last one for its last step alone."""
         if keys is None:
@@ -137,11 +105,11 @@ class Gated(Network):
     ) -> Tensor:
         """Return one lane's outputs ``[batch, outputs]``."""
         batch = sequence.shape[1]
-        zeros = sequence.new_zeros((1, batch, self._hidden))
+        zeros = sequence.new_zeros((1, batch, self._width))
         is_training = torch.is_grad_enabled()
         shown: list[Tensor] = []
         for index in range(self.n_draws):
-            own = list(leaves[_PARAMETERS * index : _PARAMETERS * (index + 1)])
+            own = list(leaves[PARAMETERS * index : PARAMETERS * (index + 1)])
             rest = (True, 1, 0.0, is_training, False, False)
             if self._cell == "lstm":
                 sequence = torch.lstm(sequence, (zeros, zeros), own, *rest)[0]
@@ -154,7 +122,7 @@ class Gated(Network):
                 shown.append(torch.cat(tuple(both)).t())
             coins = factors[index]
             if coins is not None:
-                sequence = sequence * coins.view(self._hidden, -1, batch).permute(1, 2, 0)
+                sequence = sequence * coins.view(self._width, -1, batch).permute(1, 2, 0)
         if not is_training:
             self._shown.append(shown)
         return linear(sequence[-1], leaves[-2], leaves[-1])

@@ -4,26 +4,23 @@ Sequences stand in memory example by example, ``[lanes, batch, steps, features]`
 no input has to be copied. A row of a product is a step of an example.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from hpsearch.errors import ShapeError
 from hpsearch.layers.affine import RuleStep
-from hpsearch.layers.dropout import Dropout
 from hpsearch.layers.native_affine import NativeAffine
 from hpsearch.layers.native_cells import NativeCells
-from hpsearch.layers.network import Network
-from hpsearch.layers.recurrent import n_recurrent_units
+from hpsearch.layers.sequence_network import PARAMETERS, SequenceNetwork
 from hpsearch.layers.stack import Shapes
 from hpsearch.native.processor import Processor
 
-_PARAMETERS = 4  # of a layer: weight_ih, weight_hh, bias_ih, bias_hh
 _AT_ONCE = 256  # examples of an evaluation: their states stay in the cache
 
 
-class NativeRecurrent(Network):
+class NativeRecurrent(SequenceNetwork):
     """Recurrent layers, dropout behind each, a linear layer on the last step's output.
 
     Args:
@@ -48,18 +45,13 @@ class NativeRecurrent(Network):
         n_steps: int,
         n_rows: int,
     ) -> None:
-        self.shapes = shapes
-        self.is_weight = tuple(len(shape) == 2 for shape in shapes.values())
-        self.n_draws = (len(shapes) - 2) // _PARAMETERS
+        super().__init__(shapes, n_rows, torch.device("cpu"))
         self.flat_ends = None if cell == "relu" else (-1.0, 1.0)
-        width = tuple(shapes.values())[1][1]
         self._n_steps = n_steps
         self._affine = NativeAffine(processor, is_exact=is_exact)
         self._layers = [
             NativeCells(processor, cell, n_steps, is_exact=is_exact) for _ in range(self.n_draws)
         ]
-        cpu = torch.device("cpu")
-        self._dropouts = [Dropout(n_rows, width, cpu) for _ in range(self.n_draws)]
         self._inputs: list[Tensor] = []  # of each layer, and of the output
         self._factors: list[Tensor | None] = []
         self._shown: list[Tensor] = []
@@ -70,10 +62,6 @@ class NativeRecurrent(Network):
         What the last layer puts out before its last step decides nothing by itself.
         """
         return self._shown
-
-    def n_hidden(self, shapes: Shapes) -> int:
-        """Return the sum of the widths of all layers."""
-        return n_recurrent_units(shapes)
 
     def forward(
         self, parameters: Sequence[Tensor], x: Tensor, keys: Tensor | None = None
@@ -103,10 +91,6 @@ class NativeRecurrent(Network):
         self._backward(parameters, gradients, d, step)
         return [None] * len(gradients)
 
-    def variant(self, n_lanes: int) -> Hashable:
-        """Return which layers drop any."""
-        return tuple(layer.drops(n_lanes) for layer in self._dropouts)
-
     def has_kernels(self) -> bool:
         """Return True: there is nothing else."""
         return True
@@ -117,27 +101,11 @@ class NativeRecurrent(Network):
             layer.forget()
         self._inputs, self._factors, self._shown = [], [], []
 
-    def resize(self, n_rows: int) -> None:
-        """Make room for ``n_rows`` lanes."""
-        for dropout in self._dropouts:
-            dropout.resize(n_rows)
-
-    def fit(self, lane: int, shapes: Shapes, dropout: Sequence[float] = ()) -> None:  # noqa: ARG002 - padding needs no mask
-        """Note the rates of a lane, layer by layer."""
-        rates = dropout or (0.0,) * len(self._dropouts)
-        for layer, rate in zip(self._dropouts, rates, strict=True):
-            layer.set_rate(lane, rate)
-
-    def move(self, source: int, target: int) -> None:
-        """Take the rates of one row to another."""
-        for dropout in self._dropouts:
-            dropout.move(source, target)
-
     def _train(self, parameters: Sequence[Tensor], rows: Tensor, keys: Tensor) -> Tensor:
         """Return the last step's outputs behind dropout; layer after layer, all steps each."""
         self._inputs, self._factors = [self._by_step(rows)], []
         for index, layer in enumerate(self._layers):
-            own = parameters[_PARAMETERS * index : _PARAMETERS * (index + 1)]
+            own = parameters[PARAMETERS * index : PARAMETERS * (index + 1)]
             is_last = index == len(self._layers) - 1
             h = layer.forward(own, self._inputs[-1], is_last=is_last)
             h, factors = self._affine.dropped(
@@ -164,12 +132,12 @@ class NativeRecurrent(Network):
             else:
                 affine.step(d, x, parameters[at], parameters[bias_at], step, at, bias_at)
 
-        output = _PARAMETERS * n
+        output = PARAMETERS * n
         below = affine.plain_input_gradient(d, parameters[output], self._factors[-1])
         change(d, self._inputs[-1], output, output + 1)
         for index in reversed(range(n)):
-            at = _PARAMETERS * index
-            own = parameters[at : at + _PARAMETERS]
+            at = PARAMETERS * index
+            own = parameters[at : at + PARAMETERS]
             d_ax, d_ah, before = self._layers[index].backward(own, below)
             if index:  # before the weights are changed
                 below = affine.plain_input_gradient(d_ax, own[0], self._factors[index - 1])
@@ -188,7 +156,7 @@ class NativeRecurrent(Network):
         """Return what is shown of each layer, of some examples."""
         h, shown = self._by_step(rows), []
         for index, layer in enumerate(self._layers):
-            own = parameters[_PARAMETERS * index : _PARAMETERS * (index + 1)]
+            own = parameters[PARAMETERS * index : PARAMETERS * (index + 1)]
             is_last = index == len(self._layers) - 1
             h = layer.evaluate(own, h, is_last=is_last)
             if not is_last:

@@ -1,24 +1,21 @@
 """Recurrent networks over lanes: all lanes in every product, layer after layer."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from hpsearch.layers.cells import Cell
-from hpsearch.layers.dropout import Dropout
 from hpsearch.layers.kernel_layer import KernelLayer, kernels_of
 from hpsearch.layers.linear import linear, linear_backward
-from hpsearch.layers.network import Network
 from hpsearch.layers.products import Products
 from hpsearch.layers.recurrent_layer import Layer, PlainLayer
+from hpsearch.layers.sequence_network import PARAMETERS, SequenceNetwork
 from hpsearch.layers.sequences import steps_first
 from hpsearch.layers.stack import Shapes
 
-_PARAMETERS = 4  # of a layer: weight_ih, weight_hh, bias_ih, bias_hh
 
-
-class Recurrent(Network):
+class Recurrent(SequenceNetwork):
     """Recurrent layers, dropout behind each, a linear layer on the last step's output.
 
     Args:
@@ -41,15 +38,10 @@ class Recurrent(Network):
         n_rows: int,
         device: torch.device,
     ) -> None:
-        self.shapes = shapes
-        self.is_weight = tuple(len(shape) == 2 for shape in shapes.values())
-        n_layers = (len(shapes) - 2) // _PARAMETERS
-        width = tuple(shapes.values())[1][1]
-        self.n_draws = n_layers
+        super().__init__(shapes, n_rows, device)
         self.flat_ends = cell.flat_ends
         self._products, self._n_steps = products, n_steps
-        self._layers = [_layer(cell, products, n_steps, device) for _ in range(n_layers)]
-        self._dropouts = [Dropout(n_rows, width, device) for _ in range(n_layers)]
+        self._layers = [_layer(cell, products, n_steps, device) for _ in range(self.n_draws)]
         self._factors: list[Tensor | None] = []
         self._last = torch.empty(0)
         self._shown: list[Tensor] = []
@@ -60,10 +52,6 @@ class Recurrent(Network):
         What the last layer puts out before its last step decides nothing by itself.
         """
         return self._shown
-
-    def n_hidden(self, shapes: Shapes) -> int:
-        """Return the sum of the widths of all layers."""
-        return n_recurrent_units(shapes)
 
     def forward(
         self, parameters: Sequence[Tensor], x: Tensor, keys: Tensor | None = None
@@ -89,15 +77,11 @@ class Recurrent(Network):
             factors = self._factors[index]
             if factors is not None:
                 gradient.mul_(factors)
-            own = slice(_PARAMETERS * index, _PARAMETERS * (index + 1))
+            own = slice(PARAMETERS * index, PARAMETERS * (index + 1))
             found[own], gradient = self._layers[index].backward(
                 parameters[own], gradients[own], gradient, is_first=index == 0
             )
         return found
-
-    def variant(self, n_lanes: int) -> Hashable:
-        """Return which layers drop any."""
-        return tuple(layer.drops(n_lanes) for layer in self._dropouts)
 
     def forget(self) -> None:
         """Let go of what the last step left, and of the rooms for the next."""
@@ -105,29 +89,13 @@ class Recurrent(Network):
             layer.forget()
         self._factors, self._last, self._shown = [], torch.empty(0), []
 
-    def resize(self, n_rows: int) -> None:
-        """Make room for ``n_rows`` lanes."""
-        for dropout in self._dropouts:
-            dropout.resize(n_rows)
-
-    def fit(self, lane: int, shapes: Shapes, dropout: Sequence[float] = ()) -> None:  # noqa: ARG002 - padding needs no mask
-        """Note the rates of a lane, layer by layer."""
-        rates = dropout or (0.0,) * len(self._dropouts)
-        for layer, rate in zip(self._dropouts, rates, strict=True):
-            layer.set_rate(lane, rate)
-
-    def move(self, source: int, target: int) -> None:
-        """Take the rates of one row to another."""
-        for dropout in self._dropouts:
-            dropout.move(source, target)
-
     def _train(self, parameters: Sequence[Tensor], columns: Tensor, keys: Tensor) -> Tensor:
         """Return the last step's outputs behind dropout; layer after layer, all steps each."""
         self._factors = []
         h = columns
         for index, layer in enumerate(self._layers):
-            at = _PARAMETERS * index
-            own, is_last = parameters[at : at + _PARAMETERS], index == len(self._layers) - 1
+            at = PARAMETERS * index
+            own, is_last = parameters[at : at + PARAMETERS], index == len(self._layers) - 1
             h = layer.forward(own, h, is_last=is_last)
             factors = self._dropouts[index].factors(keys[:, index], h.shape[2], h.dtype)
             self._factors.append(factors)
@@ -138,9 +106,7 @@ class Recurrent(Network):
         """Return the last step's outputs; step after step, so that no sequence is kept."""
         is_shared = columns.dim() == 2
         batch = columns.shape[0 if is_shared else 2] // self._n_steps
-        own = [
-            parameters[_PARAMETERS * i : _PARAMETERS * (i + 1)] for i in range(len(self._layers))
-        ]
+        own = [parameters[PARAMETERS * i : PARAMETERS * (i + 1)] for i in range(len(self._layers))]
         states = [layer.beginning(p, batch) for layer, p in zip(self._layers, own, strict=True)]
         below = len(self._layers) - 1
         extremes: list[tuple[Tensor, Tensor]] = []
@@ -168,9 +134,3 @@ def _layer(cell: Cell, products: Products, n_steps: int, device: torch.device) -
     if kernels is None:
         return PlainLayer(cell, products, n_steps)
     return KernelLayer(kernels, products, n_steps)
-
-
-def n_recurrent_units(shapes: Shapes) -> int:
-    """Return the sum of the widths of all recurrent layers of a network of these shapes."""
-    recurrent = tuple(shapes.values())[1:-2:_PARAMETERS]
-    return sum(width for _, width in recurrent)
