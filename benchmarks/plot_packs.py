@@ -15,7 +15,7 @@ PANEL_WIDTH, PANEL_HEIGHT = 296, 214
 COLOURS = {"exact": "#1b6ca8", "fast": "#c2571a"}
 DASHES = {"sgd": "none", "adam": "5 4"}
 TEXT, FAINT = "#333333", "#d9d9d9"
-HIGHEST = 5.0
+HIGHEST = 7.0
 
 Line = Mapping[str, Any]
 
