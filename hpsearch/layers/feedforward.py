@@ -167,11 +167,10 @@ class Feedforward(Network):
 
     def fit(self, lane: int, shapes: Shapes, dropout: Sequence[float] = ()) -> None:
         """Mask the units the lane in this row does not have; note its rates, layer by layer."""
-        for mask, width, widest in zip(
-            self._is_padding, _widths(shapes)[:-1], self._hidden, strict=True
-        ):
-            self._has_padding = self._has_padding or width < widest
-            if self._has_padding:  # else no mask says anything
+        widths = _widths(shapes)[:-1]
+        self._has_padding = self._has_padding or widths != self._hidden
+        if self._has_padding:  # else no mask says anything
+            for mask, width in zip(self._is_padding, widths, strict=True):
                 mask[lane].zero_()
                 mask[lane, width:] = True
         rates = dropout or (0.0,) * len(self._dropouts)

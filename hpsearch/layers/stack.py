@@ -85,11 +85,11 @@ class Stack:
         with np.errstate(over="ignore"):  # as torch does: infinite is the lane's affair
             for (name, shape), rows in zip(self.shapes.items(), self._rows, strict=True):
                 array = arrays.get(name)
-                if array is None or not fits(array.shape, shape):
-                    got = None if array is None else tuple(array.shape)
-                    raise ShapeError(f"parameter {name!r} should fit into {shape}, got {got}")
                 part = rows[lane, ...]
-                if array.shape != shape:
+                if array is None or array.shape != shape:
+                    if array is None or not fits(array.shape, shape):
+                        got = None if array is None else tuple(array.shape)
+                        raise ShapeError(f"parameter {name!r} should fit into {shape}, got {got}")
                     part[...] = 0
                     part = self._part(name, part, tuple(array.shape))
                 if isinstance(part, np.ndarray):
