@@ -7,19 +7,12 @@ from hpsearch.errors import ShapeError
 from hpsearch.layers.activations import Activation
 from hpsearch.layers.affine import Affine, RuleStep
 from hpsearch.layers.dropout import LAST, Dropout
-from hpsearch.layers.products import may_round
+from hpsearch.layers.native_kernels import LayerKernels
 from hpsearch.native.kernels import DROPPED, MEASURED, scratch_bytes
-from hpsearch.native.library import Kernel, kernel, launch
+from hpsearch.native.library import ALIGNMENT, aligned, launch
 from hpsearch.native.processor import Processor
 
-_ALIGNMENT = 64  # bytes
-_FUSED = (
-    "relu",
-    "leaky_relu",
-    "tanh",
-    "sigmoid",
-)  # activations worked out along with sums, as derivatives are
-_LEAST_SIDE = 16  # outputs and inputs of a layer whose products may be rounded: not a few classes
+_FUSED = ("relu", "leaky_relu", "tanh", "sigmoid")  # worked out along with sums, both ways
 
 
 class NativeAffine(Affine):
@@ -34,11 +27,9 @@ class NativeAffine(Affine):
     takes_steps = True
 
     def __init__(self, processor: Processor, *, is_exact: bool) -> None:
-        self._processor = processor
-        self._is_exact = is_exact
+        self._kernels = LayerKernels(processor, is_exact=is_exact)
         self._scratch = torch.empty(0, dtype=torch.uint8)
         self._address = 0
-        self._kernels: dict[tuple[str, torch.dtype, bool, str], Kernel] = {}
 
     def has_kernels(self, activation: Activation) -> bool:
         """Return whether the activation is worked out along with the sums."""
@@ -77,7 +68,7 @@ class NativeAffine(Affine):
             self._room(batch, outputs, inputs),
         )
         launch(
-            self._kernel("affine", weight, function),
+            self._kernels.of("affine", [weight], function),
             arguments,
             (weight, bias, rows, z, self._scratch),
         )
@@ -115,7 +106,7 @@ class NativeAffine(Affine):
             LAST,
         )
         kept = (rows, out, factors, places, keys, threshold, scale)
-        launch(self._kernel("drop", h), arguments, kept)
+        launch(self._kernels.plain("drop", h.dtype), arguments, kept)
         return out.transpose(1, 2), factors.transpose(1, 2)
 
     def input_gradient(
@@ -166,29 +157,20 @@ class NativeAffine(Affine):
         )
         variant = function if coins is None else f"{function}{DROPPED}"
         kept = (weight, rows, h, coins, out, self._scratch)
-        launch(self._kernel("input_gradient", weight, variant), arguments, kept)
+        launch(self._kernels.of("input_gradient", [weight], variant), arguments, kept)
         return out.transpose(1, 2)
 
     def gradients(self, d: Tensor, x: Tensor, weight_out: Tensor, bias_out: Tensor) -> Tensor:
         """Work both out in one call."""
-        n_lanes, outputs, inputs = weight_out.shape
         rows, inner = _rows(d), _rows(x)
-        batch = rows.shape[1]
         arguments = (
-            n_lanes,
-            batch,
-            outputs,
-            inputs,
-            rows.data_ptr(),
-            *_strides(rows),
-            inner.data_ptr(),
-            *_strides(inner),
+            *_both_sides(rows, inner, weight_out),
             weight_out.data_ptr(),
             bias_out.data_ptr(),
-            self._room(batch, outputs, inputs),
+            self._room(rows.shape[1], *weight_out.shape[1:]),
         )
         kept = (rows, inner, weight_out, bias_out, self._scratch)
-        launch(self._kernel("weight_gradient", weight_out), arguments, kept)
+        launch(self._kernels.of("weight_gradient", [weight_out]), arguments, kept)
         return weight_out
 
     def step(
@@ -213,56 +195,29 @@ class NativeAffine(Affine):
             bias_at: Number of the bias; None: it follows the weight.
         """
         bias_at = at + 1 if bias_at is None else bias_at
-        n_lanes, outputs, inputs = weight.shape
         rows, inner = _rows(d), _rows(x)
-        batch = rows.shape[1]
         running = [(b[at].data_ptr(), b[bias_at].data_ptr()) for b in rule.buffers]
         (first, second) = (*running, (0, 0), (0, 0))[:2]
         arguments = (
-            n_lanes,
-            batch,
-            outputs,
-            inputs,
-            rows.data_ptr(),
-            *_strides(rows),
-            inner.data_ptr(),
-            *_strides(inner),
+            *_both_sides(rows, inner, weight),
             weight.data_ptr(),
             bias.data_ptr(),
             rule.coefficients.data_ptr(),
-            self._room(batch, outputs, inputs),
+            self._room(rows.shape[1], *weight.shape[1:]),
             *first,
             *second,
             0 if rule.signs is None else rule.signs.data_ptr(),
         )
         kept = (rows, inner, weight, bias, rule, self._scratch)
         variant = rule.rule if rule.signs is None else f"{rule.rule}{MEASURED}"
-        launch(self._kernel("weight_step", weight, variant), arguments, kept)
-
-    def _kernel(self, name: str, weight: Tensor, variant: str = "") -> Kernel:
-        is_paired = (
-            name != "drop"
-            and not self._is_exact
-            and may_round()
-            and self._processor.has_pairs
-            and weight.dtype == torch.float32
-            and min(weight.shape[1:]) >= _LEAST_SIDE
-        )
-        key = (name, weight.dtype, is_paired, variant)
-        found = self._kernels.get(key)
-        if found is None:
-            dtype = str(weight.dtype).removeprefix("torch.")
-            found = self._kernels[key] = kernel(
-                self._processor, name, dtype, is_paired=is_paired, variant=variant
-            )
-        return found
+        launch(self._kernels.of("weight_step", [weight], variant), arguments, kept)
 
     def _room(self, batch: int, outputs: int, inputs: int) -> int:
         """Return the address of scratch memory for a layer."""
         wanted = scratch_bytes(batch, outputs, inputs)
-        if len(self._scratch) < wanted + _ALIGNMENT:
-            self._scratch = torch.empty(wanted + _ALIGNMENT, dtype=torch.uint8)
-            self._address = -(-self._scratch.data_ptr() // _ALIGNMENT) * _ALIGNMENT
+        if len(self._scratch) < wanted + ALIGNMENT:
+            self._scratch = torch.empty(wanted + ALIGNMENT, dtype=torch.uint8)
+            self._address = aligned(self._scratch.data_ptr())
         return self._address
 
 
@@ -270,6 +225,13 @@ def _rows(x: Tensor) -> Tensor:
     """Return activations with an example's features side by side in memory."""
     rows = x if x.dim() == 2 else x.transpose(1, 2)
     return rows if rows.stride(-1) == 1 else rows.contiguous()
+
+
+def _both_sides(d: Tensor, x: Tensor, weight: Tensor) -> tuple[int, ...]:
+    """Return what every kernel of a weight's gradient takes first: sizes, and both its sides."""
+    n_lanes, outputs, inputs = weight.shape
+    sides = (d.data_ptr(), *_strides(d), x.data_ptr(), *_strides(x))
+    return (n_lanes, d.shape[1], outputs, inputs, *sides)
 
 
 def _strides(rows: Tensor) -> tuple[int, int]:

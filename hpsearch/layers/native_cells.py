@@ -5,14 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hpsearch.layers.products import may_round
+from hpsearch.layers.native_kernels import LayerKernels
 from hpsearch.layers.recurrent_layer import Rooms
 from hpsearch.native.cells import EVERY, cell_scratch_bytes
-from hpsearch.native.library import Kernel, kernel, launch
+from hpsearch.native.library import ALIGNMENT, aligned, launch
 from hpsearch.native.processor import Processor
 
-_LINE = 64  # bytes: of the cache, and what scratch memory begins at
-_LEAST_SIDE = 16  # of weights whose products may be rounded
+_LINE = 64  # bytes: of the cache
 
 
 class NativeCells:
@@ -30,11 +29,10 @@ class NativeCells:
     """
 
     def __init__(self, processor: Processor, cell: str, n_steps: int, *, is_exact: bool) -> None:
-        self._processor, self._cell, self._n_steps = processor, cell, n_steps
-        self._is_exact = is_exact
+        self._cell, self._n_steps = cell, n_steps
+        self._kernels = LayerKernels(processor, is_exact=is_exact)
         self._rooms = Rooms()
         self._kept: dict[str, Tensor] = {}
-        self._kernels: dict[tuple[str, torch.dtype, bool, str], Kernel] = {}
 
     def forward(self, parameters: Sequence[Tensor], x: Tensor, *, is_last: bool) -> Tensor:
         """Return the outputs of all steps, or of the last one, ``[lanes, hidden, batch]``.
@@ -102,11 +100,11 @@ class NativeCells:
             slopes.data_ptr(),
             slopes.stride(0) * slopes.element_size(),
             d_ah.data_ptr() if self._cell == "gru" else 0,
-            _aligned(scratch),
+            aligned(scratch.data_ptr()),
         )
         variant = f"{self._cell}{EVERY}" if has_all else self._cell
         kept = (weight, self._kept, slopes, d_ah, scratch)
-        launch(self._kernel("cell_backward", parameters, variant), arguments, kept)
+        launch(self._kernels.of("cell_backward", parameters[:2], variant), arguments, kept)
         before = self._kept["before"]
         return gates.transpose(1, 2), d_ah.transpose(1, 2), before.transpose(1, 2)
 
@@ -137,10 +135,10 @@ class NativeCells:
             kept["gates"].stride(1) * size if "gates" in kept else 0,
             *(_address(kept, name) for name in ("before", "memory", "shown", "out")),
             last.data_ptr(),
-            _aligned(scratch),
+            aligned(scratch.data_ptr()),
         )
         memory = (parameters, steps, kept, last, scratch)
-        launch(self._kernel("cell_forward", parameters, self._cell), arguments, memory)
+        launch(self._kernels.of("cell_forward", parameters[:2], self._cell), arguments, memory)
 
     def _of_gates(self, name: str, weight: Tensor, n: int) -> Tensor:
         """Return memory for all gates, row by row.
@@ -157,30 +155,8 @@ class NativeCells:
         _, _, hidden = parameters[1].shape
         wanted = cell_scratch_bytes(n // self._n_steps, hidden, parameters[0].shape[2])
         like = torch.empty(0, dtype=torch.uint8)
-        return self._rooms.take("scratch", like, (wanted + _LINE,))
-
-    def _kernel(self, name: str, parameters: Sequence[Tensor], variant: str) -> Kernel:
-        weights = parameters[:2]
-        is_paired = (
-            not self._is_exact
-            and may_round()
-            and self._processor.has_pairs
-            and weights[0].dtype == torch.float32
-            and min(side for weight in weights for side in weight.shape[1:]) >= _LEAST_SIDE
-        )
-        key = (name, weights[0].dtype, is_paired, variant)
-        found = self._kernels.get(key)
-        if found is None:
-            dtype = str(weights[0].dtype).removeprefix("torch.")
-            found = self._kernels[key] = kernel(
-                self._processor, name, dtype, is_paired=is_paired, variant=variant
-            )
-        return found
+        return self._rooms.take("scratch", like, (wanted + ALIGNMENT,))
 
 
 def _address(kept: dict[str, Tensor], name: str) -> int:
     return kept[name].data_ptr() if name in kept else 0
-
-
-def _aligned(scratch: Tensor) -> int:
-    return -(-scratch.data_ptr() // _LINE) * _LINE

@@ -136,9 +136,12 @@ class Recurrent(Model):
 
     def most_lanes_on_cpu(self) -> int | None:
         """Return 1 where torch's own kernels run lanes one by one."""
-        from hpsearch.native.processor import processor
+        import torch
 
-        if processor() is None and runs_lane_by_lane(self.cell, "cpu"):
+        from hpsearch.layers.affine import processor_for
+
+        here = processor_for(is_exact=False, device=torch.device("cpu"))
+        if here is None and runs_lane_by_lane(self.cell, "cpu"):
             return 1
         return 4 if self.hidden_units <= _NARROW else 2
 

@@ -6,7 +6,6 @@ from hpsearch.logs import get_logger
 from hpsearch.native.processor import Processor
 
 _SIZES = (2, 5, 9, 50)  # lanes, batch, outputs, inputs: no multiples of anything
-_ALIGNMENT = 64
 _PRECISE = 1e-5
 
 log = get_logger(__name__)
@@ -34,7 +33,7 @@ def computes(processor: Processor) -> bool:
 def _error(processor: Processor) -> float:
     """Return by how much a layer's outputs are wrong."""
     from hpsearch.native.kernels import scratch_bytes
-    from hpsearch.native.library import kernel
+    from hpsearch.native.library import ALIGNMENT, aligned, kernel
 
     lanes, batch, outputs, inputs = _SIZES
     rng = np.random.default_rng(0)
@@ -42,7 +41,7 @@ def _error(processor: Processor) -> float:
     bias = rng.standard_normal((lanes, outputs)).astype(np.float32)
     x = rng.standard_normal((batch, inputs)).astype(np.float32)
     z = np.full((lanes, batch, outputs), np.nan, np.float32)
-    scratch = np.zeros(scratch_bytes(batch, outputs, inputs) + _ALIGNMENT, np.uint8)
+    scratch = np.zeros(scratch_bytes(batch, outputs, inputs) + ALIGNMENT, np.uint8)
     kernel(processor, "affine", "float32", variant="none")(
         *_SIZES,
         weight.ctypes.data,
@@ -51,7 +50,7 @@ def _error(processor: Processor) -> float:
         0,
         x.strides[0],
         z.ctypes.data,
-        -(-scratch.ctypes.data // _ALIGNMENT) * _ALIGNMENT,
+        aligned(scratch.ctypes.data),
     )
     wanted = np.einsum("koi,bi->kbo", weight.astype(np.float64), x) + bias[:, None]
     return float(np.abs(z - wanted).max() / np.abs(wanted).max())

@@ -14,7 +14,6 @@ from llvmlite import ir
 _INT = ir.IntType(64)
 _KERNEL = ir.FunctionType(ir.VoidType(), [_INT])
 TYPES = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
-SIZES = {"float32": 4, "float64": 8}
 
 Whole = Union["Int", int]
 
@@ -131,9 +130,9 @@ class Emitter:
         place = self._entry.alloca(kind, n)
         return Int(self, self._entry.ptrtoint(place, _INT))
 
-    def load(self, address: "Int", kind: Any, align: int | None = None) -> "Vector":
+    def load(self, address: "Int", kind: Any) -> "Vector":
         """Return what stands at an address."""
-        value = self.b.load(self._pointer(address, kind), align=align or _size(_element(kind)))
+        value = self.b.load(self._pointer(address, kind), align=_size(_element(kind)))
         return Vector(self, value)
 
     def load_whole(self, address: "Int", bits: int = 64) -> "Int":

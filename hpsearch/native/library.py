@@ -13,6 +13,13 @@ from hpsearch.native.tape import Tape
 
 # llvmlite is not installed everywhere: what needs it is imported where a kernel is made
 _OPTIMISE = 2
+ALIGNMENT = 64
+"""Bytes: scratch memory of kernels begins at a multiple, so that much more of it is needed."""
+
+
+def aligned(address: int) -> int:
+    """Return the next address at which scratch memory may begin."""
+    return -(-address // ALIGNMENT) * ALIGNMENT
 
 
 class Kernel:

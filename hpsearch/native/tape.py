@@ -48,7 +48,6 @@ class Tape:
     ) -> None:
         self._steps, self._at, self._n_lanes = steps, at, n_lanes
         self._size, self._columns = size, columns
-        self._calls: list[list[int]] = []
         self._kept: list[Any] = []
         self._noted = np.zeros((0, _CALL), np.int64)
         self._work = np.zeros(WIDTH, np.int64)
@@ -81,11 +80,11 @@ class Tape:
             [by_lane.get(which, 0) for which in arguments],
         )
         rest = [0] * (WIDTH - len(arguments))
-        self._calls.append([address, *(value for row in rows for value in (*row, *rest))])
+        call = [address, *(value for row in rows for value in (*row, *rest))]
+        self._noted = np.vstack((self._noted, np.array(call, np.int64)))
         self._kept.extend(kept)
-        self._noted = np.array(self._calls, np.int64)
 
     def arguments(self, first: int, n_steps: int) -> tuple[int, ...]:
         """Return what :func:`play` takes, to play ``n_steps`` steps from ``first`` on."""
         calls, work = self._noted.ctypes.data, self._work.ctypes.data
-        return calls, len(self._calls), self._n_lanes, first, n_steps, work
+        return calls, len(self._noted), self._n_lanes, first, n_steps, work

@@ -12,7 +12,8 @@ from torch.nn.functional import log_softmax
 
 from hpsearch.datasets.splits import Splits
 from hpsearch.layers.compiler import has_kernels
-from hpsearch.native.library import kernel, launch
+from hpsearch.layers.native_kernels import kernel_of
+from hpsearch.native.library import launch
 from hpsearch.native.processor import processor
 from hpsearch.spec.sections import Task
 
@@ -127,8 +128,8 @@ class CrossEntropy(Loss):
             smoothing.data_ptr(),
             sums.data_ptr(),
         )
-        dtype = str(rows.dtype).removeprefix("torch.")
-        launch(kernel(found, "cross_entropy", dtype), arguments, (rows, d, y, smoothing, sums))
+        work = kernel_of(found, "cross_entropy", rows.dtype)
+        launch(work, arguments, (rows, d, y, smoothing, sums))
         return d.transpose(1, 2)
 
     def aims(self, y: Tensor, like: Tensor, smoothing: Tensor | None) -> Tensor:

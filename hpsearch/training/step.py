@@ -103,12 +103,10 @@ class Step:
         is_free = self._l1 is None and self._l2 is None and self._clip is None
         self._descends = is_free and network.takes_steps and self._update.has_rule_steps
         self._adds_up = network.takes_steps and loss.has_kernel(resident.dtype)
-        self._smoothings = torch.tensor(
-            [lane.spec.config.training.label_smoothing for lane in lanes], dtype=torch.float64
-        ).to(resident.dtype)
-        self._smoothing = self._column(
-            [lane.spec.config.training.label_smoothing for lane in lanes]
-        )
+        smoothing = [lane.spec.config.training.label_smoothing for lane in lanes]
+        self._smoothing = self._column(smoothing)
+        # the same for a kernel, which reads zeros, too
+        self._smoothings = torch.tensor(smoothing, dtype=torch.float64).to(resident.dtype)
         self.sums = torch.zeros(
             (n_lanes, loss.n_sums), dtype=torch.float64, device=resident.device
         )

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from hpsearch.native.library import kernel, launch, recording
+from hpsearch.layers.native_kernels import kernel_of
+from hpsearch.native.library import launch, recording
 from hpsearch.native.processor import processor
 from hpsearch.native.tape import Tape
 from hpsearch.training.batches import Batches
@@ -32,10 +33,9 @@ class Taped:
         self._tapes: dict[bool, Tape] = {}
         found = processor()
         assert found is not None  # noqa: S101 - there are kernels
-        dtype = str(resident.dtype).removeprefix("torch.")
         stored = "bytes" if resident.train.x.dtype == torch.uint8 else "reals"
-        self._pick = kernel(found, "pick", dtype, variant=stored)
-        self._play = kernel(found, "play", dtype)
+        self._pick = kernel_of(found, "pick", resident.dtype, variant=stored)
+        self._play = kernel_of(found, "play", resident.dtype)
 
     def take(self, numbers: range, kind: Kind, offset: int, keys: Tensor) -> None:
         """Take steps of one kind; only plain ones may be several.

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hpsearch.layers.affine import RuleStep
-from hpsearch.native.library import Kernel, kernel, launch
+from hpsearch.layers.native_kernels import kernel_of
+from hpsearch.native.library import launch
 from hpsearch.native.processor import processor
 from hpsearch.native.rules import RULES
 from hpsearch.optimizers.base import REGISTRY, Optimizer
@@ -213,8 +214,7 @@ class Native(Update):
         self._names = RULES[rule].coefficients
         self._l2 = [later_l2(optimizer_of(lane.spec.config)) for lane in lanes]
         self._table = torch.empty(0)
-        dtype = str(resident.dtype).removeprefix("torch.")
-        self._kernel: Kernel = kernel(found, "update", dtype, variant=rule)
+        self._kernel = kernel_of(found, "update", resident.dtype, variant=rule)
 
     def prepare(self, steps: range) -> None:
         """Make the table of coefficients: in float64, cast last, each lane's own steps."""

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from hpsearch.layers import affine
 from hpsearch.models.recurrent import Recurrent
+from hpsearch.native.processor import Processor
 
 
 def recurrent(cell: str = "gru", **settings: Any) -> Recurrent:
@@ -94,3 +96,19 @@ def test_only_the_last_step_decides() -> None:
             h = (z + rnn["rnn.bias_ih_l0"] + rnn["rnn.bias_hh_l0"]).tanh()[None]
         expected = h @ rnn["output.weight"].t() + rnn["output.bias"]
         torch.testing.assert_close(plain(x), expected)
+
+
+@pytest.mark.parametrize(("has_tiles", "most"), [(True, 1), (False, 4)])
+def test_one_lane_at_a_time_pays_only_where_torch_may_run_it(
+    has_tiles: bool, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Processor(
+        vector_bytes=64,
+        n_registers=32,
+        has_pairs=True,
+        has_tiles=has_tiles,
+        name="kind",
+        features="",
+    )
+    monkeypatch.setattr(affine, "processor", lambda: here)
+    assert Recurrent(cell="lstm", hidden_units=64, steps=4).most_lanes_on_cpu() == most
